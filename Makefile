@@ -1,0 +1,71 @@
+# make run   set everything up and serve on http://127.0.0.1:8000
+# make test  set everything up and run the whole suite
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+
+PYTHON ?= python3.11
+VENV ?= .venv
+HOST ?= 127.0.0.1
+PORT ?= 8000
+
+# A plain `pip install torch` takes gigabytes of CUDA packages on Linux, so torch comes first and by itself:
+# from a local wheel folder where pip is configured with one, or else from the PyTorch project's CPU index.
+TORCH ?= 2.13.0
+TORCHVISION ?= 0.28.0
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.PHONY: help run test lint format bench train-env clean
+
+help: ## Show what there is to make
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+run: $(VENV)/.serve ## Set everything up and serve on http://127.0.0.1:8000 (HOST, PORT)
+	$(BIN)/plant-disease serve --host $(HOST) --port $(PORT)
+
+test: $(VENV)/.dev ## Set everything up and run the whole test suite (ARGS="-k images")
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## Format the code
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev ## Run the benchmarks
+	$(BIN)/python benchmarks/imports.py
+
+train-env: $(VENV)/.train ## Set up what plant-disease train and export need
+
+clean: ## Remove the environment and every cache
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.serve: pyproject.toml | $(BIN)/python
+	$(PIP) --editable ".[aws,gcp]"
+	touch $@
+
+$(VENV)/.torch: | $(BIN)/python
+	$(PIP) --no-index --no-deps torch==$(TORCH) 2>/dev/null || $(PIP) --index-url $(TORCH_INDEX) torch==$(TORCH)
+	touch $@
+
+$(VENV)/.train: pyproject.toml $(VENV)/.torch
+	$(PIP) --editable ".[train]" torch==$(TORCH) torchvision==$(TORCHVISION)
+	touch $@
+
+$(VENV)/.dev: pyproject.toml $(VENV)/.torch $(BIN)/aws-lambda-rie
+	$(PIP) --editable ".[dev]" torch==$(TORCH) torchvision==$(TORCHVISION)
+	touch $@ $(VENV)/.serve $(VENV)/.train
+
+# AWS publishes its Lambda Runtime Interface Emulator inside the wheel of aws-sam-cli; only that file is wanted.
+RIE_WHEEL := aws-sam-cli==1.170.0
+$(BIN)/aws-lambda-rie: | $(BIN)/python
+	$(BIN)/python tools/fetch_lambda_emulator.py "$(RIE_WHEEL)" $@

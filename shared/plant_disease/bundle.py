@@ -1,0 +1,159 @@
+"""A model bundle: found in a store, verified against its manifest, kept in a local cache.
+
+<uri>/<version>/{manifest.json, model.onnx, weights.safetensors, MODEL_CARD.md}
+<uri>/channels/<channel>.json     the version served, and the sha256 of its manifest
+"""
+
+import contextlib
+import hashlib
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from plant_disease.errors import BundleError, NotFound
+from plant_disease.manifest import MANIFEST_FILE, Channel, File, Manifest
+from plant_disease.storage import Store, open_store
+
+M = TypeVar("M", bound=BaseModel)
+Progress = Callable[[int], None]
+
+DEFAULT_CACHE = Path("/tmp/plant-disease")  # noqa: S108 - the one writable folder in the containers; contents are verified
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """One version of a model in a store.
+
+    Attributes:
+        manifest: the validated manifest.
+        sha256: of the manifest's bytes, and through it of every file: the identity of the model.
+    """
+
+    manifest: Manifest
+    sha256: str
+    _store: Store = field(repr=False)
+    _cache: Path = field(repr=False)
+
+    def fetch(self, name: str, progress: Progress | None = None) -> Path:
+        """The local path of a file of the bundle, its size and sha256 verified on every call.
+
+        A file already in the cache is used if it verifies and replaced if not. A download lands
+        under a name of its own and is renamed only when verified, so no other process ever sees half a file.
+
+        Raises:
+            BundleError: the manifest does not name the file, or the store's file is not what it promises.
+            StorageError: the store did not give the file.
+        """
+        expected = self.manifest.files.get(name)
+        if expected is None:
+            raise BundleError(f"The bundle {self.manifest.version} has no {name}.")
+        folder = self._cache / self.sha256
+        target = folder / name
+        if _matches(target, expected):
+            return target
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        partial = folder / f".{name}.{secrets.token_hex(8)}.partial"
+        try:
+            self._store.download(f"{self.manifest.version}/{name}", partial, progress)
+            if not _matches(partial, expected):
+                raise BundleError(
+                    f"{self._store.uri}/{self.manifest.version}/{name} does not match its manifest "
+                    f"({partial.stat().st_size:,} of {expected.size:,} bytes, or another sha256). Publish the version again."
+                )
+            partial.replace(target)
+        finally:
+            with contextlib.suppress(OSError):
+                partial.unlink()
+        return target
+
+
+def open_bundle(
+    uri: str, *, version: str | None = None, channel: str = "stable", cache: Path = DEFAULT_CACHE
+) -> Bundle:
+    """Find a version of a model: the pinned one, or else the one its channel names.
+
+    Reads only the manifest; files come with `Bundle.fetch`.
+
+    Raises:
+        BundleError: the channel or the manifest is malformed, or the manifest is not the one that the channel names.
+        StorageError: the store did not give them.
+    """
+    store = open_store(uri)
+    expected_sha256 = None
+    if version is None:
+        pointer = read_channel(store, channel)
+        version, expected_sha256 = pointer.version, pointer.manifest_sha256
+    name = f"{version}/{MANIFEST_FILE}"
+    raw = store.read(name).data
+    sha256 = hashlib.sha256(raw).hexdigest()
+    if expected_sha256 not in (None, sha256):
+        raise BundleError(f"{uri}/{name} is not the manifest that channel {channel!r} names: its sha256 differs.")
+    manifest = _parse(Manifest, raw, f"{uri}/{name}")
+    if manifest.version != version:
+        raise BundleError(f"{uri}/{name} says that it is version {manifest.version}.")
+    return Bundle(manifest, sha256, store, cache)
+
+
+def read_channel(store: Store, channel: str) -> Channel:
+    """The version that a channel names.
+
+    Raises:
+        BundleError: the channel is malformed.
+        NotFound: there is no such channel.
+    """
+    name = f"channels/{channel}.json"
+    try:
+        raw = store.read(name).data
+    except NotFound as error:
+        raise NotFound(f"There is no channel {channel!r} at {store.uri}: {error}") from error
+    return _parse(Channel, raw, f"{store.uri}/{name}")
+
+
+def list_versions(store: Store) -> dict[str, list[str]]:
+    """Every version in a store and the channels that serve it, sorted.
+
+    Raises:
+        StorageError: the store cannot be listed.
+    """
+    names = [entry.name for entry in store.list()]
+    versions: dict[str, list[str]] = {
+        name.removesuffix(f"/{MANIFEST_FILE}"): []
+        for name in names
+        if name.count("/") == 1 and name.endswith(f"/{MANIFEST_FILE}")
+    }
+    for name in names:
+        folder, _, file = name.rpartition("/")
+        if folder == "channels" and file.endswith(".json"):
+            channel = file.removesuffix(".json")
+            versions.setdefault(read_channel(store, channel).version, []).append(channel)
+    return dict(sorted(versions.items()))
+
+
+def describe_file(path: Path) -> File:
+    """Size and sha256 of a file, as a manifest lists them."""
+    return File(sha256=_sha256(path), size=path.stat().st_size)
+
+
+def _parse(model: type[M], raw: bytes, where: str) -> M:
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
+        raise BundleError(f"{where} is not valid: {faults}") from error
+
+
+def _matches(path: Path, expected: File) -> bool:
+    try:
+        # Size first: it is free and catches most of what can go wrong.
+        return path.stat().st_size == expected.size and _sha256(path) == expected.sha256
+    except OSError:
+        return False
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,167 @@
+"""From photos of one plant to a diagnosis."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from plant_disease.bundle import Bundle
+from plant_disease.errors import TooManyClasses, UnknownCrop
+from plant_disease.images import Photo
+from plant_disease.manifest import ClassInfo
+from plant_disease.runtimes import Floats, Runtime
+
+Decision = Literal["diagnosed", "uncertain", "rejected"]
+
+HEALTHY_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A calibrated probability and what it means for a yes-or-no question."""
+
+    probability: float
+    threshold: float
+    binary: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """One class and how probable it is."""
+
+    class_id: str
+    crop: str
+    disease: str
+    healthy: bool
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What the model makes of one plant.
+
+    Attributes:
+        decision: `rejected`: no leaf to be seen; `uncertain`: a leaf, no class probable enough; or `diagnosed`.
+        is_leaf: of the photo that shows a leaf most clearly.
+        is_healthy: the probabilities of all healthy classes together.
+        predictions: the most probable classes, best first.
+    """
+
+    decision: Decision
+    is_leaf: Verdict
+    is_healthy: Verdict
+    predictions: tuple[Prediction, ...]
+
+
+class Classifier:
+    """A bundle and the runtime that runs it. Safe to call from several threads at once."""
+
+    def __init__(self, bundle: Bundle, runtime: Runtime) -> None:
+        self.bundle = bundle
+        self.manifest = bundle.manifest
+        self._runtime = runtime
+        self._healthy = np.array([info.healthy for info in self.manifest.classes])
+
+    def crop_mask(self, crops: Sequence[str]) -> npt.NDArray[np.bool_] | None:
+        """Which classes belong to any of the crops, bool (classes,); None without a hint.
+
+        Raises:
+            UnknownCrop: a name means no crop of this model.
+        """
+        if not crops:
+            return None
+        mask = np.zeros(len(self.manifest.classes), dtype=bool)
+        for crop in crops:
+            matches = np.array([info.is_of(crop) for info in self.manifest.classes])
+            if not matches.any():
+                known = ", ".join(sorted({info.crop for info in self.manifest.classes}))
+                raise UnknownCrop(f"This model knows no crop {crop!r}. It knows: {known}.")
+            mask |= matches
+        return mask
+
+    def check(self, top_k: int, crops: Sequence[str]) -> None:
+        """Check the parameters of `diagnose`, before any photo is decoded.
+
+        Raises:
+            UnknownCrop: see `crop_mask`.
+            TooManyClasses: top_k is above the number of classes.
+        """
+        if top_k > len(self.manifest.classes):
+            raise TooManyClasses(f"top_k is {top_k}; this model has {len(self.manifest.classes)} classes.")
+        self.crop_mask(crops)
+
+    def diagnose(self, photos: Sequence[Photo], *, top_k: int = 3, crops: Sequence[str] = ()) -> Diagnosis:
+        """Diagnose one plant from one or several photos of it.
+
+        Each photo is judged by itself; their calibrated probabilities are averaged, each weighted by
+        the probability that it shows a leaf. Averaging rather than multiplying: photos of one
+        plant share its light and camera, so their errors are not independent.
+
+        Args:
+            photos: at least one, loaded at the size the manifest states.
+            top_k: how many classes to name, at most all.
+            crops: the plant is one of these; only their classes are considered, and renormalised.
+
+        Raises:
+            UnknownCrop: see `crop_mask`.
+        """
+        mask = self.crop_mask(crops)
+        logits = self._runtime.run(np.stack([photo.pixels for photo in photos])).logits
+        leaf = self.leaf_probability(logits)
+        weights = leaf / leaf.sum() if leaf.sum() > 0 else np.full_like(leaf, 1 / len(leaf))
+        probabilities = weights @ self.probabilities(logits, mask)
+        return self._diagnosis(probabilities, float(leaf.max()), top_k if mask is None else min(top_k, int(mask.sum())))
+
+    def probabilities(self, logits: Floats, mask: npt.NDArray[np.bool_] | None = None) -> Floats:
+        """Calibrated class probabilities, float32 (N, classes); classes outside the mask get 0."""
+        scaled = logits / self.manifest.calibration.temperature
+        if mask is not None:
+            scaled = np.where(mask, scaled, -np.inf)
+        return softmax(scaled)
+
+    def leaf_probability(self, logits: Floats) -> Floats:
+        """The probability that each photo shows a leaf, float32 (N,); see `manifest.LeafGate`."""
+        gate = self.manifest.leaf_gate
+        return sigmoid(gate.slope * energy(logits) + gate.offset)
+
+    def _diagnosis(self, probabilities: Floats, leaf: float, top_k: int) -> Diagnosis:
+        best = np.argsort(-probabilities, kind="stable")[:top_k]
+        gate = self.manifest.leaf_gate.threshold
+        is_leaf = Verdict(leaf, gate, leaf >= gate)
+        healthy = float(probabilities[self._healthy].sum())
+        decision: Decision = "rejected"
+        if is_leaf.binary:
+            sure = probabilities[best[0]] >= self.manifest.decision.diagnosed_from
+            decision = "diagnosed" if sure else "uncertain"
+        return Diagnosis(
+            decision,
+            is_leaf,
+            Verdict(healthy, HEALTHY_THRESHOLD, healthy >= HEALTHY_THRESHOLD),
+            tuple(_prediction(self.manifest.classes[i], float(probabilities[i])) for i in best),
+        )
+
+
+def softmax(logits: Floats) -> Floats:
+    """Softmax over the last axis; -inf becomes 0."""
+    exponentials = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    result: Floats = exponentials / exponentials.sum(axis=-1, keepdims=True)
+    return result
+
+
+def energy(logits: Floats) -> Floats:
+    """Negative free energy, logsumexp over the last axis: large for photos like the training photos."""
+    top = logits.max(axis=-1)
+    result: Floats = top + np.log(np.exp(logits - top[..., None]).sum(axis=-1))
+    return result
+
+
+def sigmoid(x: Floats) -> Floats:
+    """1 / (1 + exp(-x)), without overflow."""
+    result: Floats = np.exp(-np.logaddexp(0, -x))
+    return result
+
+
+def _prediction(info: ClassInfo, probability: float) -> Prediction:
+    return Prediction(info.class_id, info.crop, info.disease, info.healthy, probability)

@@ -1,0 +1,33 @@
+"""The `plant-disease` command."""
+
+import sys
+
+import typer
+
+from plant_disease.cli import models, predict, serve, training
+from plant_disease.cli.output import errors_console
+from plant_disease.errors import PlantDiseaseError
+
+app = typer.Typer(
+    name="plant-disease",
+    help="Diagnose plant diseases from photos of leaves.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command()(serve.serve)
+app.command()(predict.predict)
+app.command()(training.train)
+app.command()(training.evaluate)
+app.command()(training.export)
+app.add_typer(models.app, name="models")
+
+
+def main() -> None:
+    """Run the command: exit code 0, 1 where something failed, 2 for misuse."""
+    try:
+        app()
+    except PlantDiseaseError as error:
+        errors_console.print(f"[red]Error:[/red] {error}", highlight=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)

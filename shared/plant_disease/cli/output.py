@@ -1,0 +1,45 @@
+"""What the commands print: tables for people on a terminal, JSON for machines."""
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+console = Console()
+errors_console = Console(stderr=True)
+"""Progress and errors go to standard error, so that standard output can be piped."""
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for machines.")]
+ModelUri = Annotated[
+    str | None,
+    typer.Option(
+        "--model-uri", help="Folder, gs:// or s3:// with the model. [default: PLANT_MODEL_URI, or the bundled one]"
+    ),
+]
+Version = Annotated[str | None, typer.Option("--version", help="Version of the model. [default: the channel's]")]
+
+
+def print_json(value: Any) -> None:
+    """Print a JSON document to standard output."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def counting() -> Progress:
+    """A progress bar for things counted."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        console=errors_console,
+    )
+
+
+def downloading() -> Progress:
+    """A progress bar for bytes."""
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=errors_console
+    )

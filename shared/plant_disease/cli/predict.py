@@ -1,0 +1,62 @@
+"""`plant-disease predict`."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from plant_disease import images
+from plant_disease.classifier import Diagnosis
+from plant_disease.cli.models import classifier
+from plant_disease.cli.output import Json, ModelUri, Version, console, errors_console, print_json
+from plant_disease.errors import ImageError
+
+_VERDICTS = {
+    "diagnosed": "[bold green]diagnosed[/]",
+    "uncertain": "[bold yellow]not sure[/]",
+    "rejected": "[bold red]this does not look like a leaf[/]",
+}
+
+
+def predict(
+    photos: Annotated[
+        list[Path], typer.Argument(metavar="IMAGE...", help="One or several photos, each of a plant of its own.")
+    ],
+    top_k: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 3,
+    crop: Annotated[list[str] | None, typer.Option(help="The plant is one of these; may be repeated.")] = None,
+    model_uri: ModelUri = None,
+    version: Version = None,
+    json: Json = False,
+) -> None:
+    """Diagnose photos of leaves."""
+    model = classifier(model_uri, version)
+    model.check(top_k, crop or ())
+    failed = False
+    answers = []
+    for path in photos:
+        try:
+            photo = images.load(path.read_bytes(), model.manifest.input.size)
+        except (OSError, ImageError) as error:
+            failed = True
+            errors_console.print(f"[red]{path}:[/red] {error}", highlight=False)
+            continue
+        diagnosis = model.diagnose([photo], top_k=top_k, crops=crop or ())
+        answers.append({"photo": str(path), **asdict(diagnosis)})
+        if not json:
+            console.print(_table(path, diagnosis))
+    if json:
+        print_json(answers)
+    if failed:
+        raise typer.Exit(1)
+
+
+def _table(path: Path, diagnosis: Diagnosis) -> Table:
+    table = Table(title=f"{path.name}: {_VERDICTS[diagnosis.decision]}", title_justify="left", min_width=60)
+    for column in ("crop", "disease"):
+        table.add_column(column)
+    table.add_column("probability", justify="right")
+    for prediction in diagnosis.predictions:
+        table.add_row(prediction.crop, prediction.disease, f"{prediction.probability:.1%}")
+    return table

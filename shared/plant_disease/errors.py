@@ -1,0 +1,90 @@
+"""Everything this library raises on purpose.
+
+    PlantDiseaseError
+    ├── ImageError                 the photo cannot be used; the caller must send another
+    │   ├── UnsupportedFormat      not JPEG, PNG or WebP
+    │   ├── UnreadableImage        claims to be one of these, and cannot be decoded
+    │   ├── ImageTooSmall          less than MIN_SIDE pixels on one side
+    │   └── ImageTooLarge          too many bytes or pixels
+    ├── StorageError               the bucket or folder did not give what was asked
+    │   ├── NotFound               no such object, bucket or folder
+    │   ├── PermissionDenied       the credentials do not allow it, or there are none
+    │   ├── PreconditionFailed     someone else wrote the object first
+    │   ├── WrongRegion            the bucket lies in another region than the one configured
+    │   └── StorageUnavailable     time-out, refused connection, 5xx: may pass; was retried
+    ├── BundleError                the model bundle is not what its manifest promises
+    ├── RuntimeUnavailable         the inference runtime asked for is not installed
+    └── InvalidQuestion            a parameter does not fit the model
+        ├── UnknownCrop            the crop hint names no crop of this model
+        └── TooManyClasses         more classes asked for than there are
+
+The core knows no HTTP; `service.problems` maps these to status codes.
+"""
+
+
+class PlantDiseaseError(Exception):
+    """Base of all errors below. `str(error)` says what was wrong and what to do, for a person."""
+
+
+class ImageError(PlantDiseaseError):
+    """A photo that cannot be diagnosed."""
+
+
+class UnsupportedFormat(ImageError):
+    """The bytes are not JPEG, PNG or WebP."""
+
+
+class UnreadableImage(ImageError):
+    """The bytes start like an accepted format and cannot be decoded, for example because they are cut off."""
+
+
+class ImageTooSmall(ImageError):
+    """The photo has too few pixels to show a leaf."""
+
+
+class ImageTooLarge(ImageError):
+    """The photo has more bytes or more pixels than is accepted."""
+
+
+class StorageError(PlantDiseaseError):
+    """A bucket or folder did not give what was asked."""
+
+
+class NotFound(StorageError):
+    """No such object, bucket or folder."""
+
+
+class PermissionDenied(StorageError):
+    """The credentials do not allow this, or there are none."""
+
+
+class PreconditionFailed(StorageError):
+    """The object was written by someone else since it was read, or exists already."""
+
+
+class WrongRegion(StorageError):
+    """The bucket lies in another region than the one configured."""
+
+
+class StorageUnavailable(StorageError):
+    """The store did not answer in time or failed; retried without success, and may work later."""
+
+
+class BundleError(PlantDiseaseError):
+    """A model bundle is not what its manifest promises: wrong size, wrong sha256, invalid manifest."""
+
+
+class RuntimeUnavailable(PlantDiseaseError):
+    """The inference runtime that was asked for is not installed."""
+
+
+class InvalidQuestion(PlantDiseaseError):
+    """A parameter of a request does not fit the model."""
+
+
+class UnknownCrop(InvalidQuestion):
+    """The crop hint names no crop that this model knows."""
+
+
+class TooManyClasses(InvalidQuestion):
+    """More classes are asked for than the model has."""

@@ -1,0 +1,58 @@
+"""Load something expensive once, however many ask for it at the same time."""
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Generic, Literal, TypeVar
+
+T = TypeVar("T")
+State = Literal["idle", "loading", "ready", "failed"]
+
+
+class Loader(Generic[T]):
+    """Runs `load` in one thread of its own and shares the result, or the failure, among all callers.
+
+    A failure is kept for `retry_after` seconds: callers within that time get it at once, the first
+    one after it starts a new attempt. So an unreachable store is neither hammered nor given up on.
+    """
+
+    def __init__(self, load: Callable[[], T], retry_after: float = 5.0) -> None:
+        self._load = load
+        self.retry_after = retry_after
+        self._lock = threading.Lock()
+        self._future: Future[T] | None = None
+        self._failed_at = 0.0
+
+    def future(self) -> Future[T]:
+        """The result to come. Starts loading if nothing is loaded, loading, or freshly failed."""
+        with self._lock:
+            if self._future is None or (self._state() == "failed" and self._expired()):
+                self._future = Future()
+                threading.Thread(target=self._run, args=(self._future,), name="loader", daemon=True).start()
+            return self._future
+
+    @property
+    def state(self) -> State:
+        """What has become of it so far; asking starts nothing."""
+        with self._lock:
+            return self._state()
+
+    def _state(self) -> State:
+        if self._future is None:
+            return "idle"
+        if not self._future.done():
+            return "loading"
+        return "failed" if self._future.exception() else "ready"
+
+    def _expired(self) -> bool:
+        return time.monotonic() - self._failed_at >= self.retry_after
+
+    def _run(self, future: Future[T]) -> None:
+        try:
+            result = self._load()
+        except BaseException as error:
+            self._failed_at = time.monotonic()
+            future.set_exception(error)
+        else:
+            future.set_result(result)

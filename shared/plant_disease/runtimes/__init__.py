@@ -1,0 +1,57 @@
+"""Inference runtimes: a batch of photos -> logits and the last feature map.
+
+Two of them with one interface: `onnx` serves (quick to start, small), `torch` checks, explains and
+runs on GPUs. Neither is imported before it is asked for.
+"""
+
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from plant_disease.bundle import Bundle
+from plant_disease.images import Pixels
+
+RuntimeName = Literal["onnx", "torch"]
+Floats = npt.NDArray[np.float32]
+
+
+class Output(NamedTuple):
+    """What a forward pass gives.
+
+    Attributes:
+        logits: float32, shape (N, classes).
+        features: the last feature map, float32, shape (N, channels, h, w).
+    """
+
+    logits: Floats
+    features: Floats
+
+
+class Runtime(Protocol):
+    """A loaded network. Safe to call from several threads at once."""
+
+    def run(self, batch: Pixels) -> Output:
+        """One forward pass over a uint8 RGB batch of shape (N, size, size, 3)."""
+
+
+def open_runtime(name: RuntimeName, bundle: Bundle, *, threads: int, device: str = "cpu") -> Runtime:
+    """Load a bundle's network.
+
+    Args:
+        name: which runtime.
+        bundle: where the network comes from; only the file this runtime needs is fetched.
+        threads: for one forward pass.
+        device: `cpu`, or for torch any torch device such as `cuda:0`.
+
+    Raises:
+        RuntimeUnavailable: its package is not installed, or the device is not there.
+        BundleError, StorageError: the network could not be fetched.
+    """
+    if name == "torch":
+        from plant_disease.runtimes.torch import TorchRuntime
+
+        return TorchRuntime(bundle, threads=threads, device=device)
+    from plant_disease.runtimes.onnx import OnnxRuntime
+
+    return OnnxRuntime(bundle, threads=threads)

@@ -1,0 +1,37 @@
+"""Inference through ONNX Runtime on the CPU."""
+
+import onnxruntime
+
+from plant_disease.bundle import Bundle
+from plant_disease.errors import BundleError
+from plant_disease.images import Pixels
+from plant_disease.manifest import ONNX_FILE
+from plant_disease.runtimes import Output
+
+_OUTPUTS = ["logits", "features"]
+
+
+class OnnxRuntime:
+    """A bundle's `model.onnx` in an inference session."""
+
+    def __init__(self, bundle: Bundle, *, threads: int) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        # A pool that spins between requests burns the CPU quota that the next request needs.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.add_session_config_entry("session.inter_op.allow_spinning", "0")
+        path = bundle.fetch(ONNX_FILE)
+        try:
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            # onnxruntime raises a dozen classes of its own without a common base.
+            raise BundleError(
+                f"ONNX Runtime cannot load the model of version {bundle.manifest.version}: {error}"
+            ) from error
+        self._input = self._session.get_inputs()[0].name
+
+    def run(self, batch: Pixels) -> Output:
+        """See `Runtime.run`."""
+        logits, features = self._session.run(_OUTPUTS, {self._input: batch})
+        return Output(logits, features)

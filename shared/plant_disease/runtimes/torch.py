@@ -1,0 +1,48 @@
+"""Inference through PyTorch, on the CPU or a GPU."""
+
+from plant_disease.bundle import Bundle
+from plant_disease.errors import BundleError, RuntimeUnavailable
+from plant_disease.images import Pixels
+from plant_disease.manifest import WEIGHTS_FILE
+from plant_disease.runtimes import Output
+
+try:
+    import torch
+    from safetensors.torch import load_file
+except ImportError as missing:
+    raise RuntimeUnavailable(
+        'The torch runtime is not installed. Run: pip install "plant-disease-detector[torch]", or set PLANT_RUNTIME=onnx.'
+    ) from missing
+
+from plant_disease.architectures import build
+
+
+class TorchRuntime:
+    """A bundle's `weights.safetensors` in its network."""
+
+    def __init__(self, bundle: Bundle, *, threads: int, device: str = "cpu") -> None:
+        torch.set_num_threads(threads)
+        manifest = bundle.manifest
+        try:
+            self._device = torch.device(device)
+            self._mean, self._std = (
+                torch.tensor(values, device=self._device).view(1, 3, 1, 1)
+                for values in (manifest.input.mean, manifest.input.std)
+            )
+        except (RuntimeError, AssertionError) as error:
+            raise RuntimeUnavailable(f"Torch cannot use the device {device!r}: {error}") from error
+        try:
+            self.network = build(manifest.architecture, len(manifest.classes))
+            self.network.load_state_dict(load_file(bundle.fetch(WEIGHTS_FILE)))
+        except (RuntimeError, ValueError) as error:
+            raise BundleError(
+                f"The weights of version {manifest.version} do not fit its architecture: {error}"
+            ) from error
+        self.network.eval().to(self._device, memory_format=torch.channels_last)
+
+    @torch.inference_mode()
+    def run(self, batch: Pixels) -> Output:
+        """See `Runtime.run`."""
+        pixels = torch.from_numpy(batch).to(self._device).permute(0, 3, 1, 2)
+        logits, features = self.network((pixels.float() / 255 - self._mean) / self._std)
+        return Output(logits.float().cpu().numpy(), features.float().cpu().numpy())

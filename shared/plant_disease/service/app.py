@@ -1,0 +1,76 @@
+"""The FastAPI application that all functions share."""
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from plant_disease import __version__
+from plant_disease.service import problems
+from plant_disease.service.engine import Engine
+from plant_disease.service.schemas import ClassesAnswer, Health
+from plant_disease.service.telemetry import Telemetry, configure_logging
+from plant_disease.settings import Settings
+
+
+def create_app(*routers: APIRouter, settings: Settings | None = None) -> FastAPI:
+    """An application with the given routes, health, classes and documentation.
+
+    Args:
+        routers: what this function does; routes find the model as `request.app.state.engine`.
+        settings: default: from the environment.
+    """
+    settings = settings or Settings()
+    configure_logging(settings.log_level)
+    app = FastAPI(
+        title="Plant disease detector",
+        version=__version__,
+        summary="A photo of a leaf goes in; a calibrated diagnosis with its evidence comes out.",
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        redoc_url=None,
+    )
+    app.state.engine = Engine(settings)
+    problems.install(app)
+    app.add_middleware(_Versioned)
+    app.add_middleware(Telemetry)
+    for router in (_common, *routers):
+        app.include_router(router)
+    return app
+
+
+_common = APIRouter()
+
+
+@_common.get("/health/live", tags=["health"])
+async def live(request: Request) -> Health:
+    """The process answers."""
+    return Health(status="ok", model=request.app.state.engine.state)
+
+
+@_common.get("/health/ready", tags=["health"], responses={503: {"model": Health}})
+async def ready(request: Request, response: Response) -> Health:
+    """Requests can be served. A model that loads lazily counts as ready until loading has failed."""
+    engine: Engine = request.app.state.engine
+    lazy = engine.settings.model_loading == "lazy"
+    is_ready = engine.state == "ready" or (lazy and engine.state != "failed")
+    if not is_ready:
+        response.status_code = 503
+        response.headers["Retry-After"] = "1"
+    return Health(status="ok" if is_ready else "unavailable", model=engine.state)
+
+
+@_common.get("/classes", tags=["model"], responses=problems.responses(503))
+async def classes(request: Request) -> ClassesAnswer:
+    """Everything that the model can answer."""
+    classifier = await request.app.state.engine.classifier()
+    return ClassesAnswer(classes=classifier.manifest.classes)
+
+
+class _Versioned:
+    """ASGI middleware: every path also answers under /v1."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith("/v1/"):
+            scope = {**scope, "root_path": scope.get("root_path", "") + "/v1"}
+        await self._app(scope, receive, send)

@@ -1,0 +1,121 @@
+"""The one place where requests meet the model: loaded once, run in a bounded number of threads."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from plant_disease import images
+from plant_disease.bundle import open_bundle
+from plant_disease.classifier import Classifier, Diagnosis
+from plant_disease.errors import ImageError, PlantDiseaseError
+from plant_disease.images import Photo
+from plant_disease.loading import Loader, State
+from plant_disease.runtimes import open_runtime
+from plant_disease.service.problems import Problem, from_image_error
+from plant_disease.service.telemetry import logger, record
+from plant_disease.settings import Settings
+
+T = TypeVar("T")
+
+
+class Engine:
+    """A classifier that is loaded when first needed, and the threads that decode photos and run it.
+
+    At most `settings.threads` requests compute at once and `settings.max_queue` wait; one more is
+    turned away at once, so that the ones inside are answered in time.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._loader = Loader(self._load, settings.model_retry_s)
+        self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="engine")
+        self._places = settings.threads + settings.max_queue
+        if settings.model_loading != "lazy":
+            loading = self._loader.future()
+            if settings.model_loading == "eager":
+                # A failure is not fatal: it is remembered, answered with 503, and tried again.
+                loading.exception()
+
+    @property
+    def state(self) -> State:
+        """What has become of loading the model."""
+        return self._loader.state
+
+    async def classifier(self) -> Classifier:
+        """The loaded classifier; loads it if need be.
+
+        Raises:
+            Problem: 503, the model cannot be loaded now.
+        """
+        try:
+            # Shielded: a caller that goes away must not cancel what the others wait for.
+            return await asyncio.shield(asyncio.wrap_future(self._loader.future()))
+        except PlantDiseaseError as error:
+            raise self._unavailable(str(error)) from error
+        except Exception as error:
+            raise self._unavailable("the model could not be loaded") from error
+
+    async def diagnose(
+        self, encoded: Sequence[bytes], *, top_k: int, crops: Sequence[str]
+    ) -> tuple[Diagnosis, list[Photo]]:
+        """Decode and diagnose the photos of one plant; see `Classifier.diagnose`.
+
+        Raises:
+            Problem: a photo cannot be used, the service is overloaded, or the model is not available.
+            InvalidQuestion: see `Classifier.check`.
+        """
+        if self._places == 0:
+            raise Problem(503, "overloaded", "Too many requests wait already. Try again shortly.", retry_after=1)
+        self._places -= 1
+        try:
+            classifier = await self.classifier()
+            classifier.check(top_k, crops)
+            with record().timed("decode"):
+                photos = await self._in_thread(lambda: self._decode(encoded, classifier.manifest.input.size))
+            with record().timed("model"):
+                diagnosis = await self._in_thread(lambda: classifier.diagnose(photos, top_k=top_k, crops=crops))
+        finally:
+            self._places += 1
+        record().fields |= {"model_version": classifier.manifest.version, "decision": diagnosis.decision}
+        return diagnosis, photos
+
+    def _decode(self, encoded: Sequence[bytes], size: int) -> list[Photo]:
+        photos = []
+        for index, data in enumerate(encoded):
+            try:
+                photos.append(
+                    images.load(
+                        data, size, max_bytes=self.settings.max_image_bytes, max_pixels=self.settings.max_image_pixels
+                    )
+                )
+            except ImageError as error:
+                which = f"Photo {index + 1} of {len(encoded)}: " if len(encoded) > 1 else ""
+                raise from_image_error(error, which=which) from error
+        return photos
+
+    async def _in_thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def _load(self) -> Classifier:
+        settings = self.settings
+        try:
+            bundle = open_bundle(
+                settings.model_uri,
+                version=settings.model_version,
+                channel=settings.model_channel,
+                cache=settings.model_cache,
+            )
+            runtime = open_runtime(settings.runtime, bundle, threads=settings.threads, device=settings.device)
+        except Exception as error:
+            logger.error("the model could not be loaded: %s", error, exc_info=not isinstance(error, PlantDiseaseError))
+            raise
+        logger.info(
+            "model loaded", extra={"fields": {"model": bundle.manifest.name, "model_version": bundle.manifest.version}}
+        )
+        return Classifier(bundle, runtime)
+
+    def _unavailable(self, why: str) -> Problem:
+        return Problem(
+            503, "model_unavailable", f"The model is not available now: {why}", retry_after=self.settings.model_retry_s
+        )

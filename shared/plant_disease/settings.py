@@ -1,0 +1,78 @@
+"""Configuration from the environment: every variable starts with PLANT_ (docs/configuration.md)."""
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from plant_disease import images
+from plant_disease.bundle import DEFAULT_CACHE
+from plant_disease.cpu import available_cpus
+from plant_disease.manifest import Version
+from plant_disease.runtimes import RuntimeName
+
+_PACKAGE = Path(__file__).parent
+
+
+def bundled_models() -> str:
+    """The folder of the bundled default model: inside an installed package, or `models/` of a checkout."""
+    installed = _PACKAGE / "models"
+    return str(installed if installed.is_dir() else _PACKAGE.parent.parent / "models")
+
+
+class Settings(BaseSettings):
+    """Everything that can be configured."""
+
+    model_config = SettingsConfigDict(env_prefix="PLANT_", frozen=True, env_ignore_empty=True)
+
+    model_uri: str = Field(
+        default_factory=bundled_models, description="Folder, `gs://` or `s3://` with the model versions."
+    )
+    model_version: Version | None = Field(None, description="Serve this version and ignore the channel.")
+    model_channel: str = Field(
+        "stable", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="Serve the version that this channel names."
+    )
+    model_loading: Literal["lazy", "eager", "background"] = Field(
+        "lazy",
+        description="Load the model with the first request, before the first request is accepted, or while "
+        "the server starts (requests wait for it).",
+    )
+    model_retry_s: float = Field(
+        5.0, ge=0, le=300, description="Seconds for which a failed load is remembered before it is tried again."
+    )
+    model_cache: Path = Field(DEFAULT_CACHE, description="Folder for downloaded models; must be writable.")
+    runtime: RuntimeName = Field("onnx", description="Inference runtime; `torch` needs the extra of that name.")
+    device: str = Field("cpu", description="Device of the torch runtime, such as `cuda:0`.")
+    threads: int = Field(
+        default_factory=available_cpus,
+        ge=1,
+        le=256,
+        description="Threads for one forward pass, and photos decoded at once. Default: the CPU quota of the "
+        "container, rounded down, at least 1.",
+    )
+    max_queue: int = Field(
+        16,
+        ge=0,
+        le=10_000,
+        description="Requests that may wait for a CPU; one more is answered 503 with `Retry-After`.",
+    )
+    max_image_bytes: int = Field(images.MAX_BYTES, ge=1024, description="Largest photo accepted, in bytes.")
+    max_image_pixels: int = Field(images.MAX_PIXELS, ge=1024, description="Largest photo accepted, in pixels.")
+    max_body_bytes: int = Field(
+        32 * 1024 * 1024,
+        ge=1024,
+        description="Largest request body accepted, in bytes (32 MiB is Cloud Run's own limit).",
+    )
+    body_timeout_s: float = Field(
+        30.0, gt=0, le=600, description="Seconds that a client has to send its body; after that the answer is 408."
+    )
+    uploads_uri: str | None = Field(
+        None, description="The only prefix that `image_uri` may point into; without it `image_uri` is refused."
+    )
+    auth: Literal["required", "off"] = Field(
+        "required", description="Whether a key is asked for. `plant-disease serve` on loopback sets `off` by itself."
+    )
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
+        "INFO", description="Least severe log line written."
+    )

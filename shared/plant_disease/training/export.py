@@ -1,0 +1,216 @@
+"""From trained weights to a bundle that proves itself before it is written."""
+
+import datetime
+import json
+import shutil
+import tempfile
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from pydantic import JsonValue
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from plant_disease.architectures import Network, build
+from plant_disease.bundle import Bundle, describe_file, open_bundle
+from plant_disease.classifier import energy, softmax
+from plant_disease.errors import PlantDiseaseError
+from plant_disease.manifest import (
+    CARD_FILE,
+    MANIFEST_FILE,
+    ONNX_FILE,
+    WEIGHTS_FILE,
+    Calibration,
+    Channel,
+    ClassInfo,
+    Decision,
+    Input,
+    LeafGate,
+    Manifest,
+)
+from plant_disease.metrics import auroc, expected_calibration_error, top_k_accuracy
+from plant_disease.runtimes import Output, open_runtime
+from plant_disease.training.calibrate import fit_decision, fit_leaf_gate, fit_temperature
+from plant_disease.training.fit import MEAN, STD, training_examples
+from plant_disease.training.folders import Example, non_leaves, pixels, split
+from plant_disease.training.recipe import Recipe
+
+PARITY = 1e-3
+"""Largest difference between the logits of the two runtimes that an export accepts."""
+
+_PARITY_PHOTOS = 32
+_BATCH = 16
+
+
+class ExportError(PlantDiseaseError):
+    """The exported graph does not compute what the network computes."""
+
+
+def export(run: Path, data: Path, models: Path, version: str, *, name: str) -> Bundle:
+    """Export a training run as `models/<version>`, calibrated on the photos that the run kept back.
+
+    The folder appears whole or not at all, and only after both runtimes gave the same logits for real photos.
+
+    Raises:
+        ExportError: the version exists already, or the runtimes disagree.
+    """
+    target = models / version
+    if target.exists():
+        raise ExportError(f"{target} exists already; a version never changes. Choose another one.")
+    training = json.loads((run / "training.json").read_text())
+    recipe = Recipe.model_validate(training["recipe"])
+    network = build(recipe.model.architecture, len(training["classes"]))
+    network.load_state_dict(load_file(run / WEIGHTS_FILE))
+    _, kept_back = training_examples(recipe, data, training["classes"])
+    _, scenes = split(non_leaves(data / recipe.data.non_leaves), recipe.data.holdout)
+    draft = Manifest(
+        name=name,
+        version=version,
+        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        architecture=recipe.model.architecture,
+        input=Input(size=recipe.model.input_size, mean=MEAN, std=STD),
+        classes=tuple(ClassInfo.from_id(class_id) for class_id in training["classes"]),
+        calibration=Calibration(temperature=1),
+        leaf_gate=LeafGate(slope=1, offset=0, threshold=0.5),
+        decision=Decision(diagnosed_from=0.99),
+        files={ONNX_FILE: {"sha256": "0" * 64, "size": 1}},
+    )
+    models.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=models, prefix=".export-") as folder:
+        staged = Path(folder) / version
+        staged.mkdir()
+        write_graph(network, draft.input, staged / ONNX_FILE)
+        shutil.copy(run / WEIGHTS_FILE, staged / WEIGHTS_FILE)
+        bundle = write_manifest(staged, draft)
+        check_parity(bundle, _pixels(kept_back[:: max(1, len(kept_back) // _PARITY_PHOTOS)], draft.input.size))
+        manifest = _calibrated(bundle, kept_back, scenes)
+        (staged / CARD_FILE).write_text(_card(manifest, recipe))
+        write_manifest(staged, manifest)
+        staged.replace(target)
+    return open_bundle(str(models), version=version)
+
+
+def point_channel(models: Path, channel: str, bundle: Bundle) -> None:
+    """Let a channel of a local model folder serve this version."""
+    path = models / "channels" / f"{channel}.json"
+    path.parent.mkdir(exist_ok=True)
+    pointer = Channel(version=bundle.manifest.version, manifest_sha256=bundle.sha256)
+    partial = path.with_suffix(".partial")
+    partial.write_text(pointer.model_dump_json(indent=2) + "\n")
+    partial.replace(path)
+
+
+def write_graph(network: Network, expects: Input, path: Path) -> None:
+    """Write the ONNX graph: uint8 (N, size, size, 3) `image` -> `logits`, `features`."""
+    served = _Served(network.eval(), expects)
+    example = torch.zeros(2, expects.size, expects.size, 3, dtype=torch.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter deprecates its own internals
+        torch.onnx.export(
+            served,
+            (example,),
+            str(path),
+            input_names=["image"],
+            output_names=["logits", "features"],
+            dynamic_shapes={"image": {0: torch.export.Dim("batch")}},
+            dynamo=True,
+            external_data=False,
+            verbose=False,
+        )
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> Bundle:
+    """Write `manifest.json` for the files that lie in a version's folder, and open the bundle."""
+    names = sorted(p.name for p in folder.iterdir() if p.name != MANIFEST_FILE)
+    complete = manifest.model_copy(update={"files": {name: describe_file(folder / name) for name in names}})
+    (folder / MANIFEST_FILE).write_text(complete.model_dump_json(indent=1) + "\n")
+    return open_bundle(str(folder.parent), version=manifest.version, cache=folder.parent / ".cache")
+
+
+def check_parity(bundle: Bundle, photos: np.ndarray) -> float:
+    """The largest difference between the logits of the two runtimes over uint8 photos (N, size, size, 3).
+
+    Raises:
+        ExportError: it is above PARITY.
+    """
+    onnx, torch_ = (_outputs(bundle, name, photos) for name in ("onnx", "torch"))
+    difference = float(np.abs(onnx.logits - torch_.logits).max())
+    if not difference <= PARITY:
+        raise ExportError(f"The logits of the ONNX graph differ from torch's by {difference:.2e} (at most {PARITY}).")
+    return difference
+
+
+class _Served(nn.Module):
+    """The network behind the layout and normalisation of served photos."""
+
+    def __init__(self, network: Network, expects: Input) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("scale", 1 / (255 * torch.tensor(expects.std).view(1, 3, 1, 1)))
+        self.register_buffer(
+            "shift", -torch.tensor(expects.mean).view(1, 3, 1, 1) / torch.tensor(expects.std).view(1, 3, 1, 1)
+        )
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        logits, features = self.network(image.permute(0, 3, 1, 2).float() * self.scale + self.shift)
+        return logits, features
+
+
+def _calibrated(bundle: Bundle, kept_back: list[Example], scenes: list[Example]) -> Manifest:
+    size = bundle.manifest.input.size
+    logits = _outputs(bundle, "onnx", _pixels(kept_back, size)).logits
+    other = _outputs(bundle, "onnx", _pixels(scenes, size)).logits
+    labels = np.array([example.label for example in kept_back])
+    calibration = fit_temperature(logits, labels)
+    plain, probabilities = softmax(logits), softmax(logits / calibration.temperature)
+    metrics: dict[str, JsonValue] = {
+        "photos": len(kept_back),
+        "top_1": round(top_k_accuracy(probabilities, labels, 1), 4),
+        "top_3": round(top_k_accuracy(probabilities, labels, 3), 4),
+        "ece_before": round(expected_calibration_error(plain, labels), 4),
+        "ece_after": round(expected_calibration_error(probabilities, labels), 4),
+        "leaf_gate_auroc": round(auroc(energy(logits), energy(other)), 4),
+    }
+    return bundle.manifest.model_copy(
+        update={
+            "calibration": calibration,
+            "leaf_gate": fit_leaf_gate(logits, other),
+            "decision": fit_decision(probabilities, labels),
+            "metrics": {"holdout": metrics},
+        }
+    )
+
+
+def _pixels(examples: list[Example], size: int) -> np.ndarray:
+    return np.stack([pixels(example, size) for example in examples])
+
+
+def _outputs(bundle: Bundle, runtime: str, photos: np.ndarray) -> Output:
+    loaded = open_runtime("torch" if runtime == "torch" else "onnx", bundle, threads=2)
+    parts = [loaded.run(photos[i : i + _BATCH]) for i in range(0, len(photos), _BATCH)]
+    return Output(np.concatenate([p.logits for p in parts]), np.concatenate([p.features for p in parts]))
+
+
+def _card(manifest: Manifest, recipe: Recipe) -> str:
+    measured: Mapping[str, JsonValue] = manifest.metrics["holdout"]  # type: ignore[assignment]
+    lines = [
+        f"# {manifest.name} {manifest.version}",
+        "",
+        f"{manifest.architecture}, {len(manifest.classes)} classes of {len({c.crop for c in manifest.classes})} crops, "
+        f"input {manifest.input.size} x {manifest.input.size} px.",
+        "",
+        "Trained on: " + ", ".join(f"`{source.path}`" for source in recipe.data.sources) + ".",
+        "",
+        "## Photos kept back from training, through ONNX Runtime",
+        "",
+        "| measure | value |",
+        "|---|---|",
+        *(f"| {key} | {value} |" for key, value in measured.items()),
+        "",
+        "They come from the same series of photos as the training photos, so these figures are optimistic.",
+        "Run `plant-disease evaluate` on photos of your own before you rely on the answers.",
+    ]
+    return "\n".join(lines) + "\n"

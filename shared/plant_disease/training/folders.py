@@ -1,0 +1,70 @@
+"""Folders of photos: which photo has which label. Needs no torch."""
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from plant_disease import images
+from plant_disease.images import Pixels
+from plant_disease.training.recipe import RecipeError
+
+NON_LEAF = -1
+"""The label of a picture without a leaf."""
+
+_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A photo on disk and its label: an index into the classes, or NON_LEAF."""
+
+    path: Path
+    label: int
+    swap_background: bool = False
+
+
+def class_ids(folders: Iterable[Path]) -> list[str]:
+    """The sorted names of the subfolders of all folders together.
+
+    Raises:
+        RecipeError: a folder does not exist or has no subfolder.
+    """
+    names: set[str] = set()
+    for folder in folders:
+        found = {p.name for p in folder.iterdir() if p.is_dir()} if folder.is_dir() else set()
+        if not found:
+            raise RecipeError(f"{folder} is no folder with one subfolder of photos for each class.")
+        names |= found
+    return sorted(names)
+
+
+def labelled(folder: Path, classes: list[str], *, swap_background: bool = False) -> list[Example]:
+    """Every photo of a folder with one subfolder for each class, in the order of the names."""
+    return [
+        Example(photo, label, swap_background) for label, name in enumerate(classes) for photo in photos(folder / name)
+    ]
+
+
+def non_leaves(folder: Path) -> list[Example]:
+    """Every picture of a flat folder, labelled NON_LEAF."""
+    return [Example(photo, NON_LEAF) for photo in photos(folder)]
+
+
+def photos(folder: Path) -> list[Path]:
+    """The image files directly in a folder, sorted; none where the folder does not exist."""
+    return sorted(p for p in folder.glob("*") if p.suffix.lower() in _SUFFIXES)
+
+
+def split(examples: list[Example], holdout: float) -> tuple[list[Example], list[Example]]:
+    """Part examples into (fitted on, kept back) by a hash of the file's name, so that the split never moves."""
+
+    def kept_back(example: Example) -> bool:
+        return hashlib.sha256(example.path.name.encode()).digest()[0] < holdout * 256
+
+    return [e for e in examples if not kept_back(e)], [e for e in examples if kept_back(e)]
+
+
+def pixels(example: Example, size: int) -> Pixels:
+    """The photo as the served model sees it: uint8 (size, size, 3)."""
+    return images.load(example.path.read_bytes(), size).pixels
