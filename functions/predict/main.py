@@ -1,65 +1,18 @@
-"""predict: one plant, one to five photos, one diagnosis."""
+"""predict: one plant, one to five photos, one diagnosis. Three faces of one application."""
 
-from typing import Annotated
-
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import FastAPI, Request
 from mangum import Mangum
-from pydantic import BaseModel, ConfigDict, Field
 
+from functions.predict.routes import router
 from plant_disease.service.app import create_app
-from plant_disease.service.auth import require_key
-from plant_disease.service.engine import Engine
-from plant_disease.service.inputs import read_photos, request_body
-from plant_disease.service.problems import responses
-from plant_disease.service.schemas import ImageInfo, ModelIdentity, PredictAnswer, Timings
-from plant_disease.service.telemetry import record
-
-MAX_PHOTOS = 5
-
-router = APIRouter(tags=["predict"])
-
-
-class PredictQuery(BaseModel):
-    """The query of /predict. A parameter that is not known is refused: a typo must not go unnoticed."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    top_k: int = Field(3, ge=1, description="how many classes to name, at most as many as there are")
-    crop: list[str] = Field(
-        [], max_length=20, description="the plant is one of these: only their classes are considered, and renormalised"
-    )
-
-
-@router.post(
-    "/predict",
-    dependencies=[Depends(require_key)],
-    openapi_extra={"requestBody": request_body()},
-    responses=responses(400, 401, 403, 404, 408, 413, 415, 422, 503),
-)
-async def post_predict(request: Request, query: Annotated[PredictQuery, Query()]) -> PredictAnswer:
-    """Diagnose one plant from one to five photos of it."""
-    engine: Engine = request.app.state.engine
-    with record().timed("receive"):
-        encoded = await read_photos(request, engine.settings, most=MAX_PHOTOS)
-    diagnosis, photos = await engine.diagnose(encoded, top_k=query.top_k, crops=query.crop)
-    classifier = await engine.classifier()
-    noted = record()
-    return PredictAnswer(
-        request_id=noted.request_id,
-        model=ModelIdentity.of(classifier.bundle),
-        decision=diagnosis.decision,
-        is_leaf=diagnosis.is_leaf,
-        is_healthy=diagnosis.is_healthy,
-        predictions=diagnosis.predictions,
-        images=[ImageInfo(width=photo.width, height=photo.height, format=photo.format) for photo in photos],
-        timings_ms=Timings(decode=noted.timings_ms["decode"], model=noted.timings_ms["model"], total=noted.total_ms()),
-    )
-
 
 app = create_app(router)
+"""ASGI, for uvicorn: Cloud Run, Compose, Kubernetes."""
+
 handler = Mangum(app, lifespan="off")
+"""AWS Lambda: API Gateway, function URLs and Application Load Balancers."""
 
 
-async def predict(request: Request) -> object:
-    """The functions-framework target: it calls what this returns as the ASGI response."""
+async def predict(_: Request) -> FastAPI:
+    """The functions-framework target; the framework calls what this returns as the ASGI response."""
     return app

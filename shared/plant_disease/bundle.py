@@ -62,7 +62,8 @@ class Bundle:
             if not _matches(partial, expected):
                 raise BundleError(
                     f"{self._store.uri}/{self.manifest.version}/{name} does not match its manifest "
-                    f"({partial.stat().st_size:,} of {expected.size:,} bytes, or another sha256). Publish the version again."
+                    f"({partial.stat().st_size:,} of {expected.size:,} bytes, or another sha256). "
+                    "Publish the version again."
                 )
             partial.replace(target)
         finally:

@@ -17,6 +17,8 @@ Decision = Literal["diagnosed", "uncertain", "rejected"]
 
 HEALTHY_THRESHOLD = 0.5
 
+_DIGITS = 6
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
@@ -124,12 +126,12 @@ class Classifier:
     def leaf_probability(self, logits: Floats) -> Floats:
         """The probability that each photo shows a leaf, float32 (N,); see `manifest.LeafGate`."""
         gate = self.manifest.leaf_gate
-        return sigmoid(gate.slope * energy(logits) + gate.offset)
+        return sigmoid(gate.slope * evidence(logits) + gate.offset)
 
     def _diagnosis(self, probabilities: Floats, leaf: float, top_k: int) -> Diagnosis:
         best = np.argsort(-probabilities, kind="stable")[:top_k]
         gate = self.manifest.leaf_gate.threshold
-        is_leaf = Verdict(leaf, gate, leaf >= gate)
+        is_leaf = Verdict(round(leaf, _DIGITS), gate, leaf >= gate)
         healthy = float(probabilities[self._healthy].sum())
         decision: Decision = "rejected"
         if is_leaf.binary:
@@ -138,7 +140,7 @@ class Classifier:
         return Diagnosis(
             decision,
             is_leaf,
-            Verdict(healthy, HEALTHY_THRESHOLD, healthy >= HEALTHY_THRESHOLD),
+            Verdict(round(healthy, _DIGITS), HEALTHY_THRESHOLD, healthy >= HEALTHY_THRESHOLD),
             tuple(_prediction(self.manifest.classes[i], float(probabilities[i])) for i in best),
         )
 
@@ -150,10 +152,15 @@ def softmax(logits: Floats) -> Floats:
     return result
 
 
-def energy(logits: Floats) -> Floats:
-    """Negative free energy, logsumexp over the last axis: large for photos like the training photos."""
-    top = logits.max(axis=-1)
-    result: Floats = top + np.log(np.exp(logits - top[..., None]).sum(axis=-1))
+def evidence(logits: Floats) -> Floats:
+    """How clearly a photo looks like any class: logsumexp of the centred logits, float32 (N,).
+
+    The negative free energy of Liu et al., "Energy-based Out-of-distribution Detection" (NeurIPS 2020,
+    arXiv:2010.03759), of logits less their mean: cross-entropy leaves their common offset undetermined, so it means nothing.
+    """
+    centred = logits - logits.mean(axis=-1, keepdims=True)
+    top = centred.max(axis=-1)
+    result: Floats = top + np.log(np.exp(centred - top[..., None]).sum(axis=-1))
     return result
 
 
@@ -164,4 +171,4 @@ def sigmoid(x: Floats) -> Floats:
 
 
 def _prediction(info: ClassInfo, probability: float) -> Prediction:
-    return Prediction(info.class_id, info.crop, info.disease, info.healthy, probability)
+    return Prediction(info.class_id, info.crop, info.disease, info.healthy, round(probability, _DIGITS))

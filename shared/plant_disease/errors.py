@@ -11,6 +11,7 @@
     │   ├── PermissionDenied       the credentials do not allow it, or there are none
     │   ├── PreconditionFailed     someone else wrote the object first
     │   ├── WrongRegion            the bucket lies in another region than the one configured
+    │   ├── TooLarge               the object is larger than the reader is ready to hold
     │   └── StorageUnavailable     time-out, refused connection, 5xx: may pass; was retried
     ├── BundleError                the model bundle is not what its manifest promises
     ├── RuntimeUnavailable         the inference runtime asked for is not installed
@@ -64,6 +65,10 @@ class PreconditionFailed(StorageError):
 
 class WrongRegion(StorageError):
     """The bucket lies in another region than the one configured."""
+
+
+class TooLarge(StorageError):
+    """The object has more bytes than the reader is ready to hold."""
 
 
 class StorageUnavailable(StorageError):

@@ -60,10 +60,7 @@ class Calibration(_Part):
 
 
 class LeafGate(_Part):
-    """Is there a leaf at all: logistic regression on the free energy, logsumexp(logits).
-
-    The score is that of Liu et al., "Energy-based Out-of-distribution Detection" (NeurIPS 2020, arXiv:2010.03759).
-    """
+    """Is there a leaf at all: sigmoid(slope * evidence + offset), with `classifier.evidence` of the logits."""
 
     slope: float
     offset: float

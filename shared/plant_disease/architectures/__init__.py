@@ -27,6 +27,7 @@ class Network(nn.Module):
         self.classifier = nn.Linear(channels, num_classes)
 
     def forward(self, batch: Tensor) -> tuple[Tensor, Tensor]:
+        """See the class."""
         features = self.backbone(batch)
         pooled = features.mean(dim=(2, 3))
         return self.classifier(self.dropout(pooled)), features

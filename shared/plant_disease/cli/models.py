@@ -1,5 +1,6 @@
 """`plant-disease models` and the model that the other commands use."""
 
+from functools import partial
 from typing import Annotated
 
 import typer
@@ -83,6 +84,6 @@ def fetch(
         for name in only or found.manifest.files:
             size = found.manifest.files[name].size if name in found.manifest.files else None
             task = progress.add_task(name, total=size)
-            path = found.fetch(name, lambda received, task=task: progress.advance(task, received))
+            path = found.fetch(name, partial(progress.advance, task))
             progress.update(task, completed=size)
             console.print(str(path), highlight=False, soft_wrap=True)

@@ -1,12 +1,12 @@
 """`plant-disease serve`."""
 
 import ipaddress
-import os
 from typing import Annotated
 
 import typer
 
 from plant_disease.cli.output import errors_console
+from plant_disease.settings import Settings
 
 _GRACE_S = 25
 """Seconds that requests have to finish after SIGTERM; Kubernetes and Cloud Run wait 30 and 10."""
@@ -17,16 +17,12 @@ def serve(
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8000,
 ) -> None:
     """Serve all functions in one process."""
-    if _is_loopback(host):
-        os.environ.setdefault("PLANT_AUTH", "off")
-    os.environ.setdefault("PLANT_MODEL_LOADING", "background")
-
     import uvicorn
 
-    from functions.predict.main import router as predict
+    from functions.predict.routes import router as predict
     from plant_disease.service.app import create_app
 
-    app = create_app(predict)
+    app = create_app(predict, settings=_settings(host))
     shown = f"[{host}]" if ":" in host else host
     errors_console.print(
         f"Serving on http://{shown}:{port} - documentation at /docs, stop with Ctrl-C", highlight=False
@@ -40,6 +36,15 @@ def serve(
         server_header=False,
         timeout_graceful_shutdown=_GRACE_S,
     )
+
+
+def _settings(host: str) -> Settings:
+    """The environment's settings; what it leaves open is chosen for a person at their own machine."""
+    settings = Settings()
+    defaults: dict[str, str] = {"model_loading": "background"}
+    if _is_loopback(host):
+        defaults["auth"] = "off"
+    return settings.model_copy(update={k: v for k, v in defaults.items() if k not in settings.model_fields_set})
 
 
 def _is_loopback(host: str) -> bool:

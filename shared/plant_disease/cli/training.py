@@ -107,5 +107,6 @@ def _training_extra() -> Iterator[None]:
         yield
     except ImportError as missing:
         raise RuntimeUnavailable(
-            f'{missing.name or "A package"} is not installed. Run: make train-env, or pip install "plant-disease-detector[train]"'
+            f"{missing.name or 'A package'} is not installed. Run: make train-env, "
+            'or pip install "plant-disease-detector[train]"'
         ) from missing

@@ -11,7 +11,8 @@ try:
     from safetensors.torch import load_file
 except ImportError as missing:
     raise RuntimeUnavailable(
-        'The torch runtime is not installed. Run: pip install "plant-disease-detector[torch]", or set PLANT_RUNTIME=onnx.'
+        'The torch runtime is not installed. Run: pip install "plant-disease-detector[torch]", '
+        "or set PLANT_RUNTIME=onnx."
     ) from missing
 
 from plant_disease.architectures import build
@@ -38,7 +39,7 @@ class TorchRuntime:
             raise BundleError(
                 f"The weights of version {manifest.version} do not fit its architecture: {error}"
             ) from error
-        self.network.eval().to(self._device, memory_format=torch.channels_last)
+        self.network.eval().to(self._device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
 
     @torch.inference_mode()
     def run(self, batch: Pixels) -> Output:

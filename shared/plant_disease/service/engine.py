@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from plant_disease import images
-from plant_disease.bundle import open_bundle
+from plant_disease.bundle import Bundle, open_bundle
 from plant_disease.classifier import Classifier, Diagnosis
 from plant_disease.errors import ImageError, PlantDiseaseError
 from plant_disease.images import Photo
@@ -17,6 +17,14 @@ from plant_disease.service.telemetry import logger, record
 from plant_disease.settings import Settings
 
 T = TypeVar("T")
+
+
+class Diagnosed(NamedTuple):
+    """A diagnosis, the photos it was made from, and the model that made it."""
+
+    bundle: Bundle
+    photos: list[Photo]
+    diagnosis: Diagnosis
 
 
 class Engine:
@@ -56,9 +64,7 @@ class Engine:
         except Exception as error:
             raise self._unavailable("the model could not be loaded") from error
 
-    async def diagnose(
-        self, encoded: Sequence[bytes], *, top_k: int, crops: Sequence[str]
-    ) -> tuple[Diagnosis, list[Photo]]:
+    async def diagnose(self, encoded: Sequence[bytes], *, top_k: int, crops: Sequence[str]) -> Diagnosed:
         """Decode and diagnose the photos of one plant; see `Classifier.diagnose`.
 
         Raises:
@@ -78,7 +84,7 @@ class Engine:
         finally:
             self._places += 1
         record().fields |= {"model_version": classifier.manifest.version, "decision": diagnosis.decision}
-        return diagnosis, photos
+        return Diagnosed(classifier.bundle, photos, diagnosis)
 
     def _decode(self, encoded: Sequence[bytes], size: int) -> list[Photo]:
         photos = []

@@ -4,7 +4,7 @@ import asyncio
 import base64
 import binascii
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import lru_cache
 from typing import Any
@@ -58,8 +58,8 @@ async def read_photos(request: Request, settings: Settings, *, most: int) -> lis
             raise Problem(
                 415,
                 "unsupported_media_type",
-                "Send the photo as multipart/form-data (field image), as a raw image/jpeg, image/png or image/webp body, "
-                "or as application/json.",
+                "Send the photo as multipart/form-data (field image), as a raw image/jpeg, image/png or image/webp "
+                "body, or as application/json.",
                 headers={"Accept": "multipart/form-data, image/jpeg, image/png, image/webp, application/json"},
             )
     if not all(photos):
@@ -67,7 +67,7 @@ async def read_photos(request: Request, settings: Settings, *, most: int) -> lis
     return photos
 
 
-async def _limited(request: Request, settings: Settings) -> AsyncIterator[bytes]:
+async def _limited(request: Request, settings: Settings) -> AsyncGenerator[bytes]:
     """The body in chunks, cut off at the limit: by what the header announces, and by what really comes."""
     announced = request.headers.get("content-length", "")
     if announced.isdigit() and int(announced) > settings.max_body_bytes:
@@ -94,11 +94,11 @@ async def _deadline(seconds: float) -> AsyncIterator[None]:
         ) from error
 
 
-async def _joined(body: AsyncIterator[bytes]) -> bytes:
+async def _joined(body: AsyncGenerator[bytes]) -> bytes:
     return b"".join([chunk async for chunk in body])
 
 
-async def _from_form(request: Request, body: AsyncIterator[bytes], most: int) -> list[bytes]:
+async def _from_form(request: Request, body: AsyncGenerator[bytes], most: int) -> list[bytes]:
     try:
         form = await MultiPartParser(request.headers, body, max_files=_MANY, max_fields=_MANY).parse()
     except (MultiPartException, KeyError) as error:

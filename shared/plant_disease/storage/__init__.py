@@ -175,7 +175,7 @@ def open_store(uri: str, *, limits: Limits = LIMITS) -> Store:
     except ModuleNotFoundError as error:
         extra = {"gs": "gcp", "s3": "aws"}[scheme]
         raise StorageError(
-            f'For {scheme}:// an extra is needed ({error.name} is missing): pip install "plant-disease-detector[{extra}]"'
+            f'{scheme}:// needs an extra ({error.name} is missing): pip install "plant-disease-detector[{extra}]"'
         ) from error
 
 

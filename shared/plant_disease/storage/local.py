@@ -43,13 +43,15 @@ class LocalStore:
         self.uri = uri.rstrip("/") or "/"
         self._root = os.path.realpath(_path_of(uri))
 
-    def read(self, name: str) -> Blob:  # noqa: D102
+    def read(self, name: str) -> Blob:
+        """See `Store.read`."""
         path = self._path(name)
         with self._reading(name):
             data = path.read_bytes()
         return Blob(data, hashlib.sha256(data).hexdigest())
 
-    def write(self, name: str, data: bytes, *, if_generation: Precondition = ANYTHING) -> str:  # noqa: D102
+    def write(self, name: str, data: bytes, *, if_generation: Precondition = ANYTHING) -> str:
+        """See `Store.write`."""
         path = self._path(name)
         with self._writing(name):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -59,11 +61,13 @@ class LocalStore:
                 _replace(path, data)
         return hashlib.sha256(data).hexdigest()
 
-    def list(self, prefix: str = "") -> Iterator[Entry]:  # noqa: D102
+    def list(self, prefix: str = "") -> Iterator[Entry]:
+        """See `Store.list`."""
         check_prefix(prefix)
         return iter(sorted(self._entries(prefix), key=lambda entry: entry.name))
 
-    def download(self, name: str, destination: Path, progress: Callable[[int], None] | None = None) -> None:  # noqa: D102
+    def download(self, name: str, destination: Path, progress: Callable[[int], None] | None = None) -> None:
+        """See `Store.download`."""
         path = self._path(name)
         with self._reading(name):
             source = path.open("rb")

@@ -1,0 +1,1 @@
+"""From folders of photos to a model bundle: recipe, augmentation, fit, calibration, export, evaluation."""

@@ -14,7 +14,6 @@ from torch import Tensor
 from plant_disease.architectures._torchvision import torchvision
 from plant_disease.images import Pixels
 
-
 _MASK_SIDE = 96
 
 
@@ -49,6 +48,7 @@ class Augment:
         )
 
     def __call__(self, pixels: Pixels, *, swap_background: bool) -> Tensor:
+        """Change a photo; `swap_background` says that its background may be replaced."""
         image = Image.fromarray(pixels)
         if swap_background and random.random() < 0.4:
             image = self._on_another_scene(image)
@@ -65,7 +65,7 @@ class Augment:
         scene = self._scene(image.size)
         angle, zoom = random.uniform(-180, 180), random.uniform(0.5, 1.1)
         side = (round(image.width * zoom), round(image.height * zoom))
-        corner = tuple(random.randint(min(0, a - b), max(0, a - b)) for a, b in zip(image.size, side, strict=True))
+        corner = (_offset(image.width, side[0]), _offset(image.height, side[1]))
         turned = [i.rotate(angle, Image.Resampling.BILINEAR).resize(side) for i in (image, mask)]
         scene.paste(turned[0], corner, turned[1])
         return scene
@@ -74,6 +74,11 @@ class Augment:
         if random.random() < 0.15:
             return Image.new("RGB", size, tuple(random.choices(range(256), k=3)) if random.random() < 0.6 else "black")
         return Image.fromarray(random.choice(self._backgrounds)).resize(size)
+
+
+def _offset(whole: int, part: int) -> int:
+    """Where to lay a part so that it stays inside the whole, or covers it."""
+    return random.randint(min(0, whole - part), max(0, whole - part))
 
 
 def leaf_mask(image: Image.Image) -> Image.Image | None:

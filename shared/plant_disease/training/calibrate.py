@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from plant_disease.classifier import energy, softmax
+from plant_disease.classifier import evidence, softmax
 from plant_disease.manifest import Calibration, Decision, LeafGate
 from plant_disease.metrics import Labels, negative_log_likelihood
 from plant_disease.runtimes import Floats
@@ -25,17 +25,17 @@ def fit_temperature(logits: Floats, labels: Labels) -> Calibration:
 
 
 def fit_leaf_gate(leaves: Floats, non_leaves: Floats) -> LeafGate:
-    """Logistic regression on the energy of logits, shifted so that p = 0.5 refuses LEAVES_LOST of the leaves.
+    """Logistic regression on the evidence in logits, shifted so that p = 0.5 refuses LEAVES_LOST of the leaves.
 
     Args:
         leaves: logits (N, classes) of photos with a leaf.
         non_leaves: logits (M, classes) of pictures without one; both kinds weigh the same.
     """
-    leaf_energy, other_energy = energy(leaves), energy(non_leaves)
-    cut = float(np.quantile(leaf_energy, LEAVES_LOST))
-    scores = np.concatenate([leaf_energy, other_energy]) - cut
-    truth = np.concatenate([np.ones(len(leaf_energy)), np.zeros(len(other_energy))])
-    weight = np.where(truth == 1, 0.5 / len(leaf_energy), 0.5 / len(other_energy))
+    leaf, other = evidence(leaves), evidence(non_leaves)
+    cut = float(np.quantile(leaf, LEAVES_LOST))
+    scores = np.concatenate([leaf, other]) - cut
+    truth = np.concatenate([np.ones(len(leaf)), np.zeros(len(other))])
+    weight = np.where(truth == 1, 0.5 / len(leaf), 0.5 / len(other))
     slopes = np.geomspace(0.1, 20, 400)
     losses = [float((weight * np.logaddexp(0, np.where(truth == 1, -s, s) * scores)).sum()) for s in slopes]
     slope = float(slopes[int(np.argmin(losses))])

@@ -2,7 +2,6 @@
 
 import datetime
 import json
-import shutil
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -16,7 +15,7 @@ from torch import Tensor, nn
 
 from plant_disease.architectures import Network, build
 from plant_disease.bundle import Bundle, describe_file, open_bundle
-from plant_disease.classifier import energy, softmax
+from plant_disease.classifier import evidence, softmax
 from plant_disease.errors import PlantDiseaseError
 from plant_disease.manifest import (
     CARD_FILE,
@@ -27,6 +26,7 @@ from plant_disease.manifest import (
     Channel,
     ClassInfo,
     Decision,
+    File,
     Input,
     LeafGate,
     Manifest,
@@ -76,14 +76,14 @@ def export(run: Path, data: Path, models: Path, version: str, *, name: str) -> B
         calibration=Calibration(temperature=1),
         leaf_gate=LeafGate(slope=1, offset=0, threshold=0.5),
         decision=Decision(diagnosed_from=0.99),
-        files={ONNX_FILE: {"sha256": "0" * 64, "size": 1}},
+        files={ONNX_FILE: File(sha256="0" * 64, size=1)},
     )
     models.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=models, prefix=".export-") as folder:
         staged = Path(folder) / version
         staged.mkdir()
         write_graph(network, draft.input, staged / ONNX_FILE)
-        shutil.copy(run / WEIGHTS_FILE, staged / WEIGHTS_FILE)
+        (staged / WEIGHTS_FILE).write_bytes((run / WEIGHTS_FILE).read_bytes())
         bundle = write_manifest(staged, draft)
         check_parity(bundle, _pixels(kept_back[:: max(1, len(kept_back) // _PARITY_PHOTOS)], draft.input.size))
         manifest = _calibrated(bundle, kept_back, scenes)
@@ -149,6 +149,8 @@ class _Served(nn.Module):
     def __init__(self, network: Network, expects: Input) -> None:
         super().__init__()
         self.network = network
+        self.scale: Tensor
+        self.shift: Tensor
         self.register_buffer("scale", 1 / (255 * torch.tensor(expects.std).view(1, 3, 1, 1)))
         self.register_buffer(
             "shift", -torch.tensor(expects.mean).view(1, 3, 1, 1) / torch.tensor(expects.std).view(1, 3, 1, 1)
@@ -172,7 +174,7 @@ def _calibrated(bundle: Bundle, kept_back: list[Example], scenes: list[Example])
         "top_3": round(top_k_accuracy(probabilities, labels, 3), 4),
         "ece_before": round(expected_calibration_error(plain, labels), 4),
         "ece_after": round(expected_calibration_error(probabilities, labels), 4),
-        "leaf_gate_auroc": round(auroc(energy(logits), energy(other)), 4),
+        "leaf_gate_auroc": round(auroc(evidence(logits), evidence(other)), 4),
     }
     return bundle.manifest.model_copy(
         update={

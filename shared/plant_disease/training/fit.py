@@ -41,7 +41,7 @@ def fit(recipe: Recipe, data: Path, out: Path) -> None:
     scenes, _ = split(non_leaves(data / recipe.data.non_leaves), recipe.data.holdout)
     backgrounds = [pixels(scene, 256) for scene in scenes]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = build(recipe.model.architecture, len(classes)).to(device, memory_format=torch.channels_last)
+    network = build(recipe.model.architecture, len(classes)).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
     if recipe.model.pretrained:
         load_imagenet(network.backbone)
     (out / "training.json").write_text(
