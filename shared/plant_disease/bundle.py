@@ -55,9 +55,9 @@ class Bundle:
         target = folder / name
         if _matches(target, expected):
             return target
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         partial = folder / f".{name}.{secrets.token_hex(8)}.partial"
         try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._store.download(f"{self.manifest.version}/{name}", partial, progress)
             if not _matches(partial, expected):
                 raise BundleError(
@@ -66,6 +66,10 @@ class Bundle:
                     "Publish the version again."
                 )
             partial.replace(target)
+        except OSError as error:
+            raise BundleError(
+                f"{folder} cannot be written ({error.strerror}). Set PLANT_MODEL_CACHE to a folder that can."
+            ) from error
         finally:
             with contextlib.suppress(OSError):
                 partial.unlink()
@@ -83,7 +87,10 @@ def open_bundle(
         BundleError: the channel or the manifest is malformed, or the manifest is not the one that the channel names.
         StorageError: the store did not give them.
     """
-    store = open_store(uri)
+    try:
+        store = open_store(uri)
+    except ValueError as error:
+        raise BundleError(f"The address of the model cannot be used: {error}") from error
     expected_sha256 = None
     if version is None:
         pointer = read_channel(store, channel)

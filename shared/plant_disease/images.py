@@ -8,13 +8,14 @@ keeps only what makes pixels, because most of what hurts a decoder hides in the 
 
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
+from PIL.ImageFile import ImageFile
 from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
@@ -35,9 +36,9 @@ takes 12 to 16 bytes of memory a pixel meanwhile."""
 _MAX_SEGMENTS = 20_000
 """Segments or chunks of one file. The honest have up to a few thousand; the smallest fit millions into 10 MiB."""
 
-_MAX_SCANS = 64
-"""Scans of one JPEG. Encoders write 1 to about 15. Each goes over all blocks (40 ms of CPU at 50 megapixels)
-for as little as 10 bytes, so that without a limit a file of 10 MiB decodes for more than an hour."""
+_MAX_SCANS = 32
+"""Scans of one JPEG. Encoders write 1 to about 15. Each may go over all blocks again (40 ms of CPU at 50
+megapixels) for as little as 100 bytes, so that without a limit 10 MiB could decode for more than an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,11 @@ def load(data: bytes, size: int, *, max_bytes: int = MAX_BYTES, max_pixels: int 
     return Photo(np.asarray(square, dtype=np.uint8), *upright, detected)
 
 
-_DECODERS = {"JPEG": JpegImageFile, "PNG": PngImageFile, "WEBP": WebPImageFile}
+_DECODERS: dict[Format, Callable[[io.BytesIO], ImageFile]] = {
+    "JPEG": JpegImageFile,
+    "PNG": PngImageFile,
+    "WEBP": WebPImageFile,
+}
 
 
 def _to_square(image: Image.Image, size: int) -> Image.Image:
@@ -168,7 +173,10 @@ def _walk(data: bytes, detected: Format) -> _File:
 
 # A marker that starts a segment: not a stuffed or fill byte, not one of those that stand alone (TEM, RST, SOI).
 _JPEG_MARKER = re.compile(rb"\xff([\x02-\xcf\xd9-\xfe])")
-_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+# Baseline, extended, progressive, with Huffman codes: what cameras write and browsers show. Arithmetic codes would
+# let a scan cost far more than its bytes.
+_JPEG_FRAMES = frozenset({0xC0, 0xC1, 0xC2})
+_JPEG_EXIF = 0xE1
 _JPEG_SCAN = 0xDA
 _JPEG_END = 0xD9
 # COM and every APPn but JFIF (0) and Adobe (14), which tell the colour space.
@@ -196,7 +204,7 @@ def _walk_jpeg(data: bytes) -> _File:
             if code in _JPEG_FRAMES:
                 height = int.from_bytes(data[body + 1 : body + 3])
                 width = int.from_bytes(data[body + 3 : body + 5])
-            elif code == 0xE1 and not exif and data.startswith(b"Exif\0\0", body):
+            elif code == _JPEG_EXIF and not exif and data.startswith(b"Exif\0\0", body):
                 exif = data[body + 6 : end]
             if code not in _JPEG_METADATA:
                 essence.append(data[marker.start() : end])
@@ -270,6 +278,7 @@ _TRANSPOSE = {
 }
 _SWAPS_SIDES = frozenset({5, 6, 7, 8})
 _EXIF_ORIENTATION = 0x0112
+_EXIF_LONG = 4
 
 
 def _orientation(exif: bytes) -> int:
@@ -288,7 +297,8 @@ def _orientation(exif: bytes) -> int:
     entries = exif[first + 2 : first + 2 + 12 * int.from_bytes(exif[first : first + 2], order)]
     for at in range(0, len(entries), 12):
         if int.from_bytes(entries[at : at + 2], order) == _EXIF_ORIENTATION:
-            return int.from_bytes(entries[at + 8 : at + 10], order)
+            is_long = int.from_bytes(entries[at + 2 : at + 4], order) == _EXIF_LONG  # Short by the book.
+            return int.from_bytes(entries[at + 8 : at + (12 if is_long else 10)], order)
     return 1
 
 

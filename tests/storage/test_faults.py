@@ -13,7 +13,7 @@ from tests.servers import FaultyProxy, Mode
 from tests.storage.conftest import QUICK, Place
 
 DATA = bytes(range(256)) * 1024
-HASTY = replace(QUICK, read_s=0.2, attempt_s=0.4)
+HASTY = replace(QUICK, read_s=0.2, attempt_s=0.4, min_bytes_per_s=1e9)
 
 Operation = Callable[[Store, Path], object]
 OPERATIONS: dict[str, Operation] = {

@@ -98,9 +98,9 @@ class LocalStore:
                 for file in files:
                     path = os.path.join(folder, file)
                     name = os.path.relpath(path, self._root)
-                    # What another process removes meanwhile is no file any more; a link that leads out never was one.
+                    # A link that leads out is no file of this folder, and what another process removes meanwhile no more.
                     if name.startswith(prefix) and is_name(name) and self._holds(os.path.realpath(path)):
-                        with contextlib.suppress(FileNotFoundError):
+                        with contextlib.suppress(OSError):
                             yield Entry(name, os.stat(path).st_size)
 
     @contextlib.contextmanager

@@ -1,0 +1,37 @@
+import pytest
+from pydantic import ValidationError
+
+from plant_disease.settings import Settings
+from tools.configuration import DOCUMENT, with_table
+
+
+def test_every_setting_is_documented() -> None:
+    text = DOCUMENT.read_text()
+    assert text == with_table(text), "run: python tools/configuration.py"
+    assert all(field.description for field in Settings.model_fields.values())
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("PLANT_RUNTIME", "tensorflow"),
+        ("PLANT_THREADS", "0"),
+        ("PLANT_MODEL_VERSION", "../1"),
+        ("PLANT_MODEL_CHANNEL", "a/b"),
+        ("PLANT_MAX_IMAGE_BYTES", "many"),
+        ("PLANT_AUTH", "on"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ValidationError, match=variable.removeprefix("PLANT_").lower()):
+        Settings()
+
+
+def test_secure_unless_told_otherwise() -> None:
+    assert Settings.model_fields["auth"].default == "required"
+
+
+def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLANT_UPLOADS_URI", "")
+    assert Settings().uploads_uri is None

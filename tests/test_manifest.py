@@ -1,0 +1,57 @@
+import pytest
+from pydantic import ValidationError
+
+from plant_disease.manifest import ClassInfo, Manifest
+from tests.bundles import manifest
+
+
+@pytest.mark.parametrize(
+    ("class_id", "crop", "disease", "healthy"),
+    [
+        ("Tomato___Late_blight", "Tomato", "Late blight", False),
+        ("Corn_(maize)___Common_rust_", "Corn (maize)", "Common rust", False),
+        ("Pepper,_bell___healthy", "Pepper, bell", "healthy", True),
+    ],
+)
+def test_class_names_are_read(class_id: str, crop: str, disease: str, healthy: bool) -> None:
+    info = ClassInfo.from_id(class_id)
+    assert (info.class_id, info.crop, info.disease, info.healthy) == (class_id, crop, disease, healthy)
+
+
+@pytest.mark.parametrize(
+    ("class_id", "words"),
+    [
+        ("Corn_(maize)___Common_rust_", ["corn", "Maize", "Corn (maize)", "corn_(maize)", "  CORN "]),
+        ("Pepper,_bell___healthy", ["pepper", "bell pepper", "Pepper, bell", "pepper bell"]),
+        ("Cherry_(including_sour)___healthy", ["cherry"]),
+    ],
+)
+def test_people_name_crops_in_many_ways(class_id: str, words: list[str]) -> None:
+    info = ClassInfo.from_id(class_id)
+    assert all(info.is_of(word) for word in words)
+    assert not any(info.is_of(word) for word in ["", " ", "tomato", "co", "(", "pep"])
+
+
+def test_a_manifest_survives_the_way_through_json() -> None:
+    original = manifest()
+    assert Manifest.model_validate_json(original.model_dump_json()) == original
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("version", "../escape"),
+        ("version", ""),
+        ("schema_version", 2),
+        ("classes", [ClassInfo.from_id("Tomato___healthy")]),
+        ("classes", [ClassInfo.from_id("Tomato___healthy")] * 2),
+        ("calibration", {"temperature": 0}),
+        ("files", {}),
+        ("files", {"model.onnx": {"sha256": "0" * 64, "size": 1}, "../x": {"sha256": "0" * 64, "size": 1}}),
+        ("files", {"model.onnx": {"sha256": "zz", "size": 1}}),
+        ("surprise", True),
+    ],
+)
+def test_what_is_wrong_in_a_manifest_is_refused(field: str, value: object) -> None:
+    with pytest.raises(ValidationError):
+        manifest(**{field: value})

@@ -1,0 +1,100 @@
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from plant_disease import images
+from plant_disease.bundle import Bundle, describe_file, open_bundle
+from plant_disease.errors import BundleError, RuntimeUnavailable
+from plant_disease.images import Pixels
+from plant_disease.manifest import ONNX_FILE, WEIGHTS_FILE
+from plant_disease.runtimes import open_runtime
+from plant_disease.settings import bundled_models
+from tests.bundles import write_bundle
+
+PHOTOS = sorted((Path(__file__).parent / "photos").glob("*.jpg"))
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
+    return open_bundle(bundled_models(), cache=tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def batch(bundle: Bundle) -> Pixels:
+    return np.stack([images.load(path.read_bytes(), bundle.manifest.input.size).pixels for path in PHOTOS])
+
+
+def test_both_runtimes_give_the_same_answer_on_real_photos(bundle: Bundle, batch: Pixels) -> None:
+    onnx = open_runtime("onnx", bundle, threads=2).run(batch)
+    torch = open_runtime("torch", bundle, threads=2).run(batch)
+    assert onnx.logits.shape == torch.logits.shape == (len(PHOTOS), len(bundle.manifest.classes))
+    assert onnx.features.shape == torch.features.shape
+    assert onnx.logits.dtype == torch.logits.dtype == np.float32
+    assert np.abs(onnx.logits - torch.logits).max() < 1e-3
+    assert np.abs(onnx.features - torch.features).max() < 1e-2
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "torch"])
+def test_a_photo_in_a_batch_is_answered_as_if_alone(bundle: Bundle, batch: Pixels, runtime: str) -> None:
+    loaded = open_runtime(runtime, bundle, threads=1)
+    together = loaded.run(batch).logits
+    alone = np.concatenate([loaded.run(batch[i : i + 1]).logits for i in range(len(batch))])
+    assert np.abs(together - alone).max() < 1e-3
+
+
+def test_the_logits_follow_from_the_pooled_features(bundle: Bundle, batch: Pixels) -> None:
+    # Grad-CAM in closed form rests on this: logits are one linear map of the mean feature map.
+    from safetensors.numpy import load_file
+
+    weights = load_file(bundle.fetch(WEIGHTS_FILE))
+    output = open_runtime("onnx", bundle, threads=1).run(batch)
+    pooled = output.features.mean(axis=(2, 3))
+    logits = pooled @ weights["classifier.weight"].T + weights["classifier.bias"]
+    assert np.abs(logits - output.logits).max() < 1e-3
+
+
+def test_idle_threads_do_not_spin(bundle: Bundle, batch: Pixels) -> None:
+    runtime = open_runtime("onnx", bundle, threads=4)
+    runtime.run(batch[:1])
+    time.sleep(0.2)
+    before = time.process_time()
+    time.sleep(0.5)
+    # A single spinning thread would use all of it.
+    assert time.process_time() - before < 0.1
+
+
+def test_as_many_threads_as_asked_for(bundle: Bundle) -> None:
+    def count() -> int:
+        return len(os.listdir("/proc/self/task"))
+
+    before = count()
+    one = open_runtime("onnx", bundle, threads=1)
+    assert count() == before
+    four = open_runtime("onnx", bundle, threads=4)
+    assert count() == before + 3
+    assert one is not four
+
+
+def test_a_graph_that_cannot_be_loaded_is_a_bundle_error(tmp_path: Path) -> None:
+    write_bundle(tmp_path / "models", files={ONNX_FILE: b"not a graph", WEIGHTS_FILE: b"no weights"})
+    broken = open_bundle(str(tmp_path / "models"), cache=tmp_path / "cache")
+    with pytest.raises(BundleError, match=r"1\.0\.0"):
+        open_runtime("onnx", broken, threads=1)
+    with pytest.raises(BundleError, match=r"1\.0\.0"):
+        open_runtime("torch", broken, threads=1)
+
+
+def test_a_device_that_is_not_there_is_named(bundle: Bundle) -> None:
+    with pytest.raises(RuntimeUnavailable, match="'cuda:7'"):
+        open_runtime("torch", bundle, threads=1, device="cuda:7")
+
+
+def test_the_bundle_holds_no_pickle(bundle: Bundle) -> None:
+    assert set(bundle.manifest.files) == {"MODEL_CARD.md", ONNX_FILE, WEIGHTS_FILE}
+    for name, file in bundle.manifest.files.items():
+        path = bundle.fetch(name)
+        assert describe_file(path) == file
+        assert not path.read_bytes().startswith((b"\x80", b"PK"))
