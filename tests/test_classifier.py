@@ -99,6 +99,7 @@ def test_parameters_that_do_not_fit_the_model_are_refused(classifier_for) -> Non
     with pytest.raises(TooManyClasses, match="6 classes"):
         classifier.check(7, [])
     classifier.check(6, ["corn"])
+    classifier.check(3, [])
 
 
 def test_photos_of_one_plant_are_averaged(classifier_for) -> None:

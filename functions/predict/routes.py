@@ -9,7 +9,7 @@ from plant_disease.service.inputs import read_photos, request_body
 from plant_disease.service.problems import responses
 from plant_disease.service.schemas import ImageInfo, ModelIdentity, PredictAnswer, Timings
 from plant_disease.service.telemetry import record
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 MAX_PHOTOS = 5
 
@@ -22,7 +22,7 @@ class PredictQuery(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     top_k: int = Field(3, ge=1, description="how many classes to name, at most as many as there are")
-    crop: list[str] = Field(
+    crop: list[Annotated[str, StringConstraints(max_length=100)]] = Field(
         [], max_length=20, description="the plant is one of these: only their classes are considered, and renormalised"
     )
 
@@ -36,6 +36,7 @@ class PredictQuery(BaseModel):
 async def post_predict(request: Request, query: Annotated[PredictQuery, Query()]) -> PredictAnswer:
     """Diagnose one plant from one to five photos of it."""
     engine: Engine = request.app.state.engine
+    engine.refuse_if_full()
     with record().timed("receive"):
         encoded = await read_photos(request, engine.settings, most=MAX_PHOTOS)
     bundle, photos, diagnosis = await engine.diagnose(encoded, top_k=query.top_k, crops=query.crop)

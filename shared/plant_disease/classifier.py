@@ -17,6 +17,9 @@ Decision = Literal["diagnosed", "uncertain", "rejected"]
 
 HEALTHY_THRESHOLD = 0.5
 
+DEFAULT_TOP_K = 3
+"""Never refused: a model with fewer classes names all it has."""
+
 _DIGITS = 6
 
 
@@ -90,11 +93,11 @@ class Classifier:
             UnknownCrop: see `crop_mask`.
             TooManyClasses: top_k is above the number of classes.
         """
-        if top_k > len(self.manifest.classes):
+        if top_k > max(len(self.manifest.classes), DEFAULT_TOP_K):
             raise TooManyClasses(f"top_k is {top_k}; this model has {len(self.manifest.classes)} classes.")
         self.crop_mask(crops)
 
-    def diagnose(self, photos: Sequence[Photo], *, top_k: int = 3, crops: Sequence[str] = ()) -> Diagnosis:
+    def diagnose(self, photos: Sequence[Photo], *, top_k: int = DEFAULT_TOP_K, crops: Sequence[str] = ()) -> Diagnosis:
         """Diagnose one plant from one or several photos of it.
 
         Each photo is judged by itself; their calibrated probabilities are averaged, each weighted by

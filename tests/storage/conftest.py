@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import boto3
 import pytest
 import requests
 
@@ -53,9 +52,9 @@ def make_place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Calla
         proxies.append(proxy)
         if kind == "s3":
             environment: pytest.MonkeyPatch = request.getfixturevalue("aws_environment")
-            location = {"LocationConstraint": REGION}
-            client = boto3.client("s3", endpoint_url=upstream)
-            client.create_bucket(Bucket=bucket, CreateBucketConfiguration=location)  # type: ignore[arg-type]
+            region = f"<LocationConstraint>{REGION}</LocationConstraint>"
+            location = f"<CreateBucketConfiguration>{region}</CreateBucketConfiguration>"
+            requests.put(f"{upstream}/{bucket}", data=location, timeout=5).raise_for_status()
             environment.setenv("AWS_ENDPOINT_URL_S3", proxy.url)
             return Place(kind, f"s3://{bucket}/some/prefix", f"s3://{bucket}-missing", proxy)
         environment = request.getfixturevalue("monkeypatch")

@@ -27,9 +27,7 @@ def s3_error(code: str, extra: str = "") -> bytes:
 
 
 @pytest.fixture(params=["s3", "gs"])
-def open_at(
-    request: pytest.FixtureRequest, aws_environment: pytest.MonkeyPatch
-) -> Callable[[ScriptedServer], Store]:
+def open_at(request: pytest.FixtureRequest, aws_environment: pytest.MonkeyPatch) -> Callable[[ScriptedServer], Store]:
     """Opens a store of each remote kind at a server."""
 
     def open_at(server: ScriptedServer) -> Store:
@@ -120,7 +118,12 @@ def test_codes_of_s3(
 
 
 def test_a_body_that_does_not_match_its_checksum(open_at: Callable[[ScriptedServer], Store]) -> None:
-    headers = {"ETag": '"1"', "x-amz-checksum-crc32c": "AAAAAA==", "x-amz-checksum-crc32": "AAAAAA==", "X-Goog-Hash": "crc32c=AAAAAA=="}  # fmt: skip
+    headers = {
+        "ETag": '"1"',
+        "x-amz-checksum-crc32c": "AAAAAA==",
+        "x-amz-checksum-crc32": "AAAAAA==",
+        "X-Goog-Hash": "crc32c=AAAAAA==",
+    }
     with ScriptedServer(Answer(200, b"leaf", headers)) as server:
         with pytest.raises(StorageUnavailable):
             open_at(server).read("a")
@@ -129,12 +132,13 @@ def test_a_body_that_does_not_match_its_checksum(open_at: Callable[[ScriptedServ
 
 def test_gcs_lists_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
     json = {"Content-Type": "application/json"}
+    first = b'{"items": [{"name": "p/a", "size": "1"}, {"name": "p/folder/", "size": "0"}], "nextPageToken": "T"}'
     with ScriptedServer(
-        Answer(200, b'{"items": [{"name": "p/a", "size": "1"}, {"name": "p/folder/", "size": "0"}], "nextPageToken": "T"}', json),
+        Answer(200, first, json),
         Answer(503),
         Answer(200, b'{"nextPageToken": "U"}', json),
         Answer(200, b'{"items": [{"name": "p/b", "size": "2"}]}', json),
-    ) as server:  # fmt: skip
+    ) as server:
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", server.url)
         assert list(open_store("gs://photos/p", limits=QUICK).list()) == [Entry("a", 1), Entry("b", 2)]
         assert ["pageToken=T" in each for each in server.requests] == [False, True, True, False]
@@ -143,7 +147,9 @@ def test_gcs_lists_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_s3_lists_page_by_page(aws_environment: pytest.MonkeyPatch) -> None:
     def page(key: str, token: str) -> bytes:
-        return f"<ListBucketResult><Contents><Key>{key}</Key><Size>1</Size></Contents>{token}</ListBucketResult>".encode()
+        return (
+            f"<ListBucketResult><Contents><Key>{key}</Key><Size>1</Size></Contents>{token}</ListBucketResult>".encode()
+        )
 
     with ScriptedServer(
         Answer(200, page("p/a", "<NextContinuationToken>T</NextContinuationToken>")),
@@ -197,7 +203,9 @@ def test_gcs_with_a_broken_key_file(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     assert "TOP-SECRET" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("uri", "name"), [("s3://photos", "AWS_ENDPOINT_URL"), ("gs://photos", "STORAGE_EMULATOR_HOST")])
+@pytest.mark.parametrize(
+    ("uri", "name"), [("s3://photos", "AWS_ENDPOINT_URL"), ("gs://photos", "STORAGE_EMULATOR_HOST")]
+)
 def test_an_endpoint_that_is_no_url(aws_environment: pytest.MonkeyPatch, uri: str, name: str) -> None:
     aws_environment.setenv(name, "nonsense" + os.sep)
     with pytest.raises(StorageError):

@@ -1,14 +1,15 @@
 """What every store promises, on a folder, moto and fake-gcs-server."""
 
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Barrier
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plant_disease.errors import NotFound, PreconditionFailed
+from plant_disease.errors import NotFound, PreconditionFailed, TooLarge
 from plant_disease.storage import ABSENT, ANYTHING, Entry, Precondition, open_store
 from tests.storage.conftest import Place
 
@@ -31,6 +32,14 @@ def test_more_than_the_sdk_uploads_in_one_request(place: Place) -> None:
     assert (blob.data == data, blob.generation) == (True, generation)
 
 
+def test_no_more_is_read_than_asked_for(place: Place) -> None:
+    store = place.open()
+    store.write("photo", bytes(100_000))
+    assert store.read("photo", max_bytes=100_000).data == bytes(100_000)
+    with pytest.raises(TooLarge, match="99,999"):
+        store.read("photo", max_bytes=99_999)
+
+
 def test_another_store_at_the_same_uri_sees_it(place: Place) -> None:
     place.open().write("a", b"1")
     assert open_store(place.uri + "/").read("a").data == b"1"
@@ -40,13 +49,14 @@ def test_uri_has_no_trailing_slash(place: Place) -> None:
     assert open_store(place.uri + "/").uri == place.uri
 
 
-@pytest.mark.parametrize("name", STRANGE)
-def test_strange_names(place: Place, name: str) -> None:
+def test_strange_names(place: Place) -> None:
     store = place.open()
-    store.write(name, b"1")
-    assert store.read(name).data == b"1"
-    assert list(store.list()) == [Entry(name, 1)]
-    assert list(store.list(name[:1])) == [Entry(name, 1)]
+    for name in STRANGE:
+        store.write(name, name.encode())
+    for name in STRANGE:
+        assert store.read(name).data == name.encode()
+        assert list(store.list(name)) == [Entry(name, len(name.encode()))]
+    assert [entry.name for entry in store.list()] == sorted(STRANGE)
 
 
 def test_list(place: Place) -> None:
@@ -110,7 +120,7 @@ def test_missing_bucket_or_folder(place: Place, tmp_path: Path) -> None:
         lambda: store.download("a", tmp_path / "target"),
         lambda: list(store.list()),
     ):
-        with pytest.raises(NotFound, match="There is no (bucket|folder)"):
+        with pytest.raises(NotFound, match=r"There is no (bucket|folder)"):
             ask()
 
 
@@ -139,13 +149,13 @@ def test_write_if_unchanged(place: Place) -> None:
     assert store.read("a").data == b"4"
 
 
-@pytest.mark.parametrize("generation", ["", "0", "7", "*", '"7"', "stale\r\nX-Evil: 1", "9" * 40])
-def test_generations_that_never_were(place: Place, generation: str) -> None:
+def test_generations_that_never_were(place: Place) -> None:
     store = place.open()
     store.write("a", b"1")
-    for name in ("a", "nothing"):
-        with pytest.raises(PreconditionFailed):
-            store.write(name, b"2", if_generation=generation)
+    for generation in ("", "0", "7", "*", '"7"', "stale\r\nX-Evil: 1", "9" * 40):
+        for name in ("a", "nothing"):
+            with pytest.raises(PreconditionFailed):
+                store.write(name, b"2", if_generation=generation)
     assert [entry.name for entry in store.list()] == ["a"]
     assert store.read("a").data == b"1"
 
@@ -171,8 +181,30 @@ def test_one_of_many_conditional_writers_wins(place: Place, there_before: bool) 
     assert blob.generation == generations[winner]
 
 
-BAD = ("", "/", "/etc/passwd", "..", "../a", "a/../b", "a/..", ".", "./a", "a/./b", "a//b", "a/", "a\\b", "..\\a", "a\0b",
-       "a\nb", "\x7f", "\ud800", "x" * 256, "/".join(["x" * 200] * 6), ".plant-disease-lock", "a/.plant-disease-1")  # fmt: skip
+BAD = (
+    "",
+    "/",
+    "/etc/passwd",
+    "..",
+    "../a",
+    "a/../b",
+    "a/..",
+    ".",
+    "./a",
+    "a/./b",
+    "a//b",
+    "a/",
+    "a\\b",
+    "..\\a",
+    "a\0b",
+    "a\nb",
+    "\x7f",
+    "\ud800",
+    "x" * 256,
+    "/".join(["x" * 200] * 6),
+    ".plant-disease-lock",
+    "a/.plant-disease-1",
+)
 
 
 def test_bad_names(place: Place, tmp_path: Path) -> None:
@@ -193,21 +225,19 @@ def test_bad_prefixes(place: Place) -> None:
     assert list(store.list("..")) == []
 
 
-@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=60)
 @given(st.lists(st.sampled_from(["..", ".", "", "a", "é", "\0", "~"]) | st.text(max_size=4), max_size=5).map("/".join))
-def test_a_name_is_refused_or_stays_inside(tmp_path: Path, name: str) -> None:
-    root = tmp_path / "outer" / "store"
-    store = open_store(str(root))
-    try:
-        store.write(name, b"1")
-    except ValueError:
-        refused = True
-    else:
-        refused = False
-        assert store.read(name).data == b"1"
-        assert [entry.name for entry in store.list()] == [name]
-        (root / name).unlink()
-    assert refused or root.exists()
-    assert [path.name for path in tmp_path.iterdir()] in ([], ["outer"])
-    if (tmp_path / "outer").exists():
-        assert [path.name for path in (tmp_path / "outer").iterdir()] == ["store"]
+def test_a_name_is_refused_or_stays_inside(name: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder) / "outer" / "store"
+        root.mkdir(parents=True)
+        store = open_store(str(root))
+        try:
+            store.write(name, b"1")
+        except ValueError:
+            assert list(root.iterdir()) == []
+        else:
+            assert store.read(name).data == b"1"
+            assert [entry.name for entry in store.list()] == [name]
+        assert [path.name for path in Path(folder).iterdir()] == ["outer"]
+        assert [path.name for path in (Path(folder) / "outer").iterdir()] == ["store"]

@@ -121,7 +121,7 @@ def test_a_file_where_a_folder_must_be(tmp_path: Path) -> None:
 def test_a_lock_that_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(local, "LOCK_TIMEOUT_S", 0.1)
     store = open_store(str(tmp_path))
-    with local._locked(tmp_path), pytest.raises(StorageUnavailable, match="locked for 0.1 s"):
+    with local._locked(tmp_path), pytest.raises(StorageUnavailable, match=r"locked for 0\.1 s"):
         store.write("a", b"1")
     store.write("a", b"1")
     assert store.read("a").data == b"1"

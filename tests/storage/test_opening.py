@@ -26,7 +26,7 @@ from plant_disease.storage import open_store
     ],
 )
 def test_malformed(uri: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         open_store(uri)
 
 
@@ -44,12 +44,15 @@ def test_no_sdk_is_imported_for_nothing() -> None:
     code = """
 import sys, plant_disease.storage as storage
 storage.open_store("/tmp")
-print(sorted(name for name in sys.modules if name.startswith(("boto", "google.cloud.", "google.auth", "requests", "urllib3"))))
+sdks = ("boto", "google.cloud.", "google.auth", "requests", "urllib3")
+print(sorted(name for name in sys.modules if name.startswith(sdks)))
 """
     assert python(code) == "[]\n"
 
 
-@pytest.mark.parametrize(("uri", "module", "extra"), [("s3://photos", "boto3", "aws"), ("gs://photos", "google", "gcp")])
+@pytest.mark.parametrize(
+    ("uri", "module", "extra"), [("s3://photos", "boto3", "aws"), ("gs://photos", "google", "gcp")]
+)
 def test_missing_extra(uri: str, module: str, extra: str) -> None:
     # None in sys.modules is how Python itself marks a module that cannot be imported.
     code = f"""

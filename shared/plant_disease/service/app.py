@@ -8,6 +8,7 @@ from plant_disease.service import problems
 from plant_disease.service.engine import Engine
 from plant_disease.service.schemas import ClassesAnswer, Health
 from plant_disease.service.telemetry import Telemetry, configure_logging
+from plant_disease.service.unread import CloseUnread
 from plant_disease.settings import Settings
 
 
@@ -26,10 +27,13 @@ def create_app(*routers: APIRouter, settings: Settings | None = None) -> FastAPI
         summary="A photo of a leaf goes in; a calibrated diagnosis with its evidence comes out.",
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
         redoc_url=None,
+        # A redirect would be built from the Host header, and have the photo sent twice.
+        redirect_slashes=False,
     )
     app.state.engine = Engine(settings)
     problems.install(app)
     app.add_middleware(_Versioned)
+    app.add_middleware(CloseUnread)
     app.add_middleware(Telemetry)
     for router in (_common, *routers):
         app.include_router(router)
@@ -47,14 +51,15 @@ async def live(request: Request) -> Health:
 
 @_common.get("/health/ready", tags=["health"], responses={503: {"model": Health}})
 async def ready(request: Request, response: Response) -> Health:
-    """Requests can be served. A model that loads lazily counts as ready until loading has failed."""
+    """Requests can be served at once. A model that loads lazily counts as ready until the first request."""
     engine: Engine = request.app.state.engine
-    lazy = engine.settings.model_loading == "lazy"
-    is_ready = engine.state == "ready" or (lazy and engine.state != "failed")
+    engine.retry()
+    state = engine.state
+    is_ready = state == "ready" or (state == "idle" and engine.settings.model_loading == "lazy")
     if not is_ready:
         response.status_code = 503
         response.headers["Retry-After"] = "1"
-    return Health(status="ok" if is_ready else "unavailable", model=engine.state)
+    return Health(status="ok" if is_ready else "unavailable", model=state)
 
 
 @_common.get("/classes", tags=["model"], responses=problems.responses(503))
@@ -71,6 +76,7 @@ class _Versioned:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http" and scope["path"].startswith("/v1/"):
-            scope = {**scope, "root_path": scope.get("root_path", "") + "/v1"}
+        root = scope.get("root_path", "")
+        if scope["type"] == "http" and scope["path"].removeprefix(root).startswith("/v1/"):
+            scope = {**scope, "root_path": root + "/v1"}
         await self._app(scope, receive, send)

@@ -5,7 +5,7 @@ from fastapi import Request
 from plant_disease.service.problems import Problem
 
 
-def require_key(request: Request) -> None:
+async def require_key(request: Request) -> None:
     """A dependency of every route that costs something: closed unless `PLANT_AUTH=off`.
 
     Raises:

@@ -1,9 +1,9 @@
 """The one place where requests meet the model: loaded once, run in a bounded number of threads."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from plant_disease import images
 from plant_disease.bundle import Bundle, open_bundle
@@ -16,7 +16,8 @@ from plant_disease.service.problems import Problem, from_image_error
 from plant_disease.service.telemetry import logger, record
 from plant_disease.settings import Settings
 
-T = TypeVar("T")
+_MODEL_WAIT_S = 20.0
+"""Seconds that a request waits for the model. Loading goes on; API Gateway would give the request up after 29."""
 
 
 class Diagnosed(NamedTuple):
@@ -50,6 +51,23 @@ class Engine:
         """What has become of loading the model."""
         return self._loader.state
 
+    def retry(self) -> None:
+        """Load again what could not be loaded, if its time has come.
+
+        For the readiness probe: while it fails, no request comes that would do so.
+        """
+        if self.state == "failed":
+            self._loader.future()
+
+    def refuse_if_full(self) -> None:
+        """Turn a request away before its body is read.
+
+        Raises:
+            Problem: 503, as many wait as may.
+        """
+        if self._places == 0:
+            raise Problem(503, "overloaded", "Too many requests wait already. Try again shortly.", retry_after=1)
+
     async def classifier(self) -> Classifier:
         """The loaded classifier; loads it if need be.
 
@@ -57,8 +75,11 @@ class Engine:
             Problem: 503, the model cannot be loaded now.
         """
         try:
-            # Shielded: a caller that goes away must not cancel what the others wait for.
-            return await asyncio.shield(asyncio.wrap_future(self._loader.future()))
+            async with asyncio.timeout(_MODEL_WAIT_S):
+                # Shielded: a caller that goes away must not cancel what the others wait for.
+                return await asyncio.shield(asyncio.wrap_future(self._loader.future()))
+        except TimeoutError as error:
+            raise self._unavailable(f"it has not been loaded within {_MODEL_WAIT_S:g} seconds") from error
         except PlantDiseaseError as error:
             raise self._unavailable(str(error)) from error
         except Exception as error:
@@ -71,19 +92,24 @@ class Engine:
             Problem: a photo cannot be used, the service is overloaded, or the model is not available.
             InvalidQuestion: see `Classifier.check`.
         """
-        if self._places == 0:
-            raise Problem(503, "overloaded", "Too many requests wait already. Try again shortly.", retry_after=1)
+        self.refuse_if_full()
         self._places -= 1
         try:
             classifier = await self.classifier()
             classifier.check(top_k, crops)
-            with record().timed("decode"):
-                photos = await self._in_thread(lambda: self._decode(encoded, classifier.manifest.input.size))
-            with record().timed("model"):
-                diagnosis = await self._in_thread(lambda: classifier.diagnose(photos, top_k=top_k, crops=crops))
+            noted = record()
+            noted.fields["model_version"] = classifier.manifest.version
+
+            def work() -> tuple[list[Photo], Diagnosis]:
+                with noted.timed("decode"):
+                    photos = self._decode(encoded, classifier.manifest.input.size)
+                with noted.timed("model"):
+                    return photos, classifier.diagnose(photos, top_k=top_k, crops=crops)
+
+            photos, diagnosis = await asyncio.get_running_loop().run_in_executor(self._threads, work)
         finally:
             self._places += 1
-        record().fields |= {"model_version": classifier.manifest.version, "decision": diagnosis.decision}
+        noted.fields["decision"] = diagnosis.decision
         return Diagnosed(classifier.bundle, photos, diagnosis)
 
     def _decode(self, encoded: Sequence[bytes], size: int) -> list[Photo]:
@@ -99,9 +125,6 @@ class Engine:
                 which = f"Photo {index + 1} of {len(encoded)}: " if len(encoded) > 1 else ""
                 raise from_image_error(error, which=which) from error
         return photos
-
-    async def _in_thread(self, work: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def _load(self) -> Classifier:
         settings = self.settings

@@ -4,26 +4,37 @@ import asyncio
 import base64
 import binascii
 import re
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import lru_cache
 from typing import Any
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from starlette.datastructures import UploadFile
+from python_multipart.multipart import parse_options_header
+from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from plant_disease.errors import NotFound, StorageError, TooLarge
 from plant_disease.service.problems import Problem
 from plant_disease.service.telemetry import logger
 from plant_disease.settings import Settings
-from plant_disease.storage import Store, open_store
+from plant_disease.storage import Limits, Store, check_name, open_store
 
 _RAW_TYPES = frozenset({"image/jpeg", "image/jpg", "image/png", "image/webp"})
 _DATA_URL = re.compile(r"^data:image/[a-z]+;base64,")
+_NUMBER = re.compile(r"[0-9]{1,18}")
+_BOUNDARY = re.compile(r"[ !#-\[\]-~]{1,256}")
 _MANY = 1000
-"""More parts than this in one form are not even counted."""
+"""More parts than this in one form, or values in one JSON document, are not even counted."""
+
+_UPLOADS_LIMITS = Limits(connect_s=2, read_s=5, attempt_s=10, attempts=2)
+_UPLOADS_TIMEOUT_S = 20.0
+"""Seconds for all the uploaded photos of one request."""
+
+_readers = ThreadPoolExecutor(16, thread_name_prefix="uploads")
+"""A pool of its own: hanging reads must not take the threads of others."""
 
 
 class JsonInput(BaseModel):
@@ -48,12 +59,10 @@ async def read_photos(request: Request, settings: Settings, *, most: int) -> lis
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     body = _limited(request, settings)
     async with _deadline(settings.body_timeout_s):
-        if media_type in _RAW_TYPES:
-            photos = [await _joined(body)]
-        elif media_type == "multipart/form-data":
-            photos = await _from_form(request, body, most)
-        elif media_type == "application/json":
-            photos = await _from_json(await _joined(body), settings, most)
+        if media_type == "multipart/form-data":
+            photos = await _from_form(request, body, settings, most)
+        elif media_type == "application/json" or media_type in _RAW_TYPES:
+            photos = [b"".join([chunk async for chunk in body])]
         else:
             raise Problem(
                 415,
@@ -62,6 +71,8 @@ async def read_photos(request: Request, settings: Settings, *, most: int) -> lis
                 "body, or as application/json.",
                 headers={"Accept": "multipart/form-data, image/jpeg, image/png, image/webp, application/json"},
             )
+    if media_type == "application/json":
+        photos = await _from_json(photos[0], settings, most)
     if not all(photos):
         raise Problem(400, "empty_image", "A photo is empty (0 bytes).")
     return photos
@@ -70,7 +81,7 @@ async def read_photos(request: Request, settings: Settings, *, most: int) -> lis
 async def _limited(request: Request, settings: Settings) -> AsyncGenerator[bytes]:
     """The body in chunks, cut off at the limit: by what the header announces, and by what really comes."""
     announced = request.headers.get("content-length", "")
-    if announced.isdigit() and int(announced) > settings.max_body_bytes:
+    if _NUMBER.fullmatch(announced) and int(announced) > settings.max_body_bytes:
         raise _body_too_large(settings)
     received = 0
     async for chunk in request.stream():
@@ -90,19 +101,26 @@ async def _deadline(seconds: float) -> AsyncIterator[None]:
             408,
             "body_timeout",
             f"The body did not arrive within {seconds:g} seconds. Send a smaller photo or use a faster line.",
-            headers={"Connection": "close"},
         ) from error
 
 
-async def _joined(body: AsyncGenerator[bytes]) -> bytes:
-    return b"".join([chunk async for chunk in body])
-
-
-async def _from_form(request: Request, body: AsyncGenerator[bytes], most: int) -> list[bytes]:
+async def _from_form(request: Request, body: AsyncGenerator[bytes], settings: Settings, most: int) -> list[bytes]:
+    boundary = parse_options_header(request.headers["content-type"])[1].get(b"boundary", b"").decode("latin-1")
+    if not _BOUNDARY.fullmatch(boundary):
+        raise Problem(400, "invalid_form", "The Content-Type has no boundary, or none that is allowed.")
+    # The boundary only: under its charset the parser would decode with any codec of Python's, the slow ones included.
+    parser = MultiPartParser(
+        Headers({"content-type": f'multipart/form-data; boundary="{boundary}"'}),
+        body,
+        max_files=_MANY,
+        max_fields=_MANY,
+    )
+    # The body is small enough for memory, and /tmp of most serverless platforms is memory as well.
+    parser.spool_max_size = settings.max_body_bytes + 1
     try:
-        form = await MultiPartParser(request.headers, body, max_files=_MANY, max_fields=_MANY).parse()
-    except (MultiPartException, KeyError) as error:
-        raise Problem(400, "invalid_form", f"The multipart/form-data body cannot be read: {error}") from error
+        form = await parser.parse()
+    except MultiPartException as error:
+        raise Problem(400, "invalid_form", f"The multipart/form-data body cannot be read: {error.message}") from error
     async with AsyncExitStack() as stack:
         stack.push_async_callback(form.close)
         parts = form.multi_items()
@@ -119,10 +137,16 @@ async def _from_form(request: Request, body: AsyncGenerator[bytes], most: int) -
 
 
 async def _from_json(raw: bytes, settings: Settings, most: int) -> list[bytes]:
+    if sum(map(raw.count, (b",", b"[", b"{"))) > _MANY:
+        # Each of these takes 1 byte here, and a hundred once parsed; base64 has none.
+        raise Problem(400, "invalid_json", "The JSON body has more values than any that is described at /docs.")
     try:
         sent = JsonInput.model_validate_json(raw)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}" for fault in error.errors())
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}"
+            for fault in error.errors(include_url=False, include_context=False, include_input=False)
+        )
         raise Problem(400, "invalid_json", f"The JSON body is not as described at /docs: {faults[:500]}") from error
     given = [name for name, value in sent if value is not None]
     if len(given) != 1:
@@ -131,7 +155,7 @@ async def _from_json(raw: bytes, settings: Settings, most: int) -> list[bytes]:
     values = [values] if isinstance(values, str) else values
     _check_count(len(values), most)
     if given[0].startswith("image_uri"):
-        return [await asyncio.to_thread(_from_uri, uri, settings) for uri in values]
+        return await _from_uris(values, settings)
     return [_from_base64(value) for value in values]
 
 
@@ -142,28 +166,48 @@ def _from_base64(value: str) -> bytes:
         raise Problem(400, "invalid_base64", "A photo is not valid base64.") from error
 
 
-def _from_uri(uri: str, settings: Settings) -> bytes:
+async def _from_uris(uris: Sequence[str], settings: Settings) -> list[bytes]:
     prefix = (settings.uploads_uri or "").rstrip("/") + "/"
-    if settings.uploads_uri is None or not uri.startswith(prefix):
-        raise Problem(403, "uri_not_allowed", "image_uri may only name a photo that was uploaded to this service.")
+    if settings.uploads_uri is None or not all(uri.startswith(prefix) for uri in uris):
+        raise _uri_not_allowed()
+    loop = asyncio.get_running_loop()
+    names = [uri.removeprefix(prefix) for uri in uris]
+    reading = [loop.run_in_executor(_readers, _read_upload, name, settings) for name in names]
     try:
-        return _uploads(settings.uploads_uri).read(uri.removeprefix(prefix), max_bytes=settings.max_image_bytes).data
+        async with asyncio.timeout(_UPLOADS_TIMEOUT_S):
+            return await asyncio.gather(*reading)
+    except TimeoutError as error:
+        raise _uploads_unavailable() from error
+
+
+def _read_upload(name: str, settings: Settings) -> bytes:
+    assert settings.uploads_uri  # noqa: S101 - for the type checker
+    try:
+        check_name(name)
     except ValueError as error:
-        raise Problem(
-            403, "uri_not_allowed", "image_uri may only name a photo that was uploaded to this service."
-        ) from error
+        raise _uri_not_allowed() from error
+    try:
+        return _uploads(settings.uploads_uri).read(name, max_bytes=settings.max_image_bytes).data
     except TooLarge as error:
         raise Problem(413, "image_too_large", f"A photo has more than {settings.max_image_bytes:,} bytes.") from error
     except NotFound as error:
         raise Problem(404, "image_not_found", "There is no uploaded photo at this image_uri, or no longer.") from error
-    except StorageError as error:
-        logger.warning("uploads cannot be read: %s", error)
-        raise Problem(503, "uploads_unavailable", "Uploaded photos cannot be read now.", retry_after=5) from error
+    except (StorageError, ValueError) as error:
+        logger.error("uploads cannot be read: %s", error)
+        raise _uploads_unavailable() from error
 
 
 @lru_cache(maxsize=4)
 def _uploads(uri: str) -> Store:
-    return open_store(uri)
+    return open_store(uri, limits=_UPLOADS_LIMITS)
+
+
+def _uri_not_allowed() -> Problem:
+    return Problem(403, "uri_not_allowed", "image_uri may only name a photo that was uploaded to this service.")
+
+
+def _uploads_unavailable() -> Problem:
+    return Problem(503, "uploads_unavailable", "Uploaded photos cannot be read now.", retry_after=5)
 
 
 def _check_count(count: int, most: int) -> None:
@@ -176,7 +220,6 @@ def _body_too_large(settings: Settings) -> Problem:
         413,
         "body_too_large",
         f"The body has more than {settings.max_body_bytes:,} bytes. Send fewer or smaller photos.",
-        headers={"Connection": "close"},
     )
 
 

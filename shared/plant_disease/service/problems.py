@@ -1,6 +1,7 @@
 """Errors as RFC 9457 problems: what was wrong and what to do, and never a stack trace."""
 
 import http
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -53,7 +54,7 @@ class Problem(Exception):
         self.detail = detail
         self.headers = dict(headers or {})
         if retry_after is not None:
-            self.headers["Retry-After"] = str(max(1, round(retry_after)))
+            self.headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
 
     def response(self) -> JSONResponse:
         """The problem as an HTTP answer."""
@@ -94,6 +95,15 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(errors.InvalidQuestion, _invalid_question)
     app.add_exception_handler(RequestValidationError, _validation)
     app.add_exception_handler(HTTPException, _http)
+    described = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        schema = described()
+        # FastAPI knows of models only in answers of the type application/json.
+        schema["components"]["schemas"].setdefault(ProblemDocument.__name__, ProblemDocument.model_json_schema())
+        return schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # the way FastAPI documents
 
 
 async def _problem(_: Request, error: Exception) -> JSONResponse:

@@ -14,12 +14,17 @@ from datetime import UTC, datetime
 from typing import Any
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 logger = logging.getLogger("plant_disease")
 
-_REQUEST_ID = re.compile(rb"^[A-Za-z0-9._:-]{1,128}$")
-_TRACEPARENT = re.compile(rb"^[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}$")
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,128}")
+# Later versions may have more fields at the end. https://www.w3.org/TR/trace-context/#traceparent-header
+_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-((?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?")
+
+_CLIENT_CLOSED_REQUEST = 499
+"""In the log only, as nginx does: nobody is left to get it."""
 
 
 @dataclass
@@ -94,13 +99,17 @@ class Telemetry:
 
         try:
             await self._app(scope, receive, send_with_headers)
+        except ClientDisconnect:
+            status = _CLIENT_CLOSED_REQUEST
         except Exception:
             logger.exception("unhandled error", extra={"fields": {"request_id": noted.request_id}})
-            if status is None:
-                from plant_disease.service.problems import Problem
+            if status is not None:
+                # Half an answer is out; the server must break the connection off.
+                raise
+            from plant_disease.service.problems import Problem
 
-                problem = Problem(500, "internal_error", "Something went wrong here. Quote the request id if it stays.")
-                await problem.response()(scope, receive, send_with_headers)
+            problem = Problem(500, "internal_error", "Something went wrong here. Quote the request id if it stays.")
+            await problem.response()(scope, receive, send_with_headers)
         finally:
             _log_request(scope, noted, status)
 
@@ -125,7 +134,7 @@ class _JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return json.dumps(line, default=str)
 
 
 def _log_request(scope: Scope, noted: Record, status: int | None) -> None:
@@ -143,11 +152,11 @@ def _log_request(scope: Scope, noted: Record, status: int | None) -> None:
 
 
 def _id_from(header: bytes) -> str:
-    return header.decode() if _REQUEST_ID.match(header) else uuid.uuid4().hex
+    return header.decode() if _REQUEST_ID.fullmatch(header) else uuid.uuid4().hex
 
 
 def _trace_from(header: bytes) -> str | None:
-    match = _TRACEPARENT.match(header)
+    match = _TRACEPARENT.fullmatch(header)
     return match[1].decode() if match else None
 
 

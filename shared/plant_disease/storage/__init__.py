@@ -110,8 +110,12 @@ class Store(Protocol):
 
     uri: str
 
-    def read(self, name: str) -> Blob:
-        """The whole object."""
+    def read(self, name: str, *, max_bytes: int | None = None) -> Blob:
+        """The whole object.
+
+        Raises:
+            TooLarge: it has more than `max_bytes`; no more than that was kept in memory.
+        """
         ...
 
     def write(self, name: str, data: bytes, *, if_generation: Precondition = ANYTHING) -> str:

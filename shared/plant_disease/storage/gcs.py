@@ -36,7 +36,11 @@ class GcsStore(RemoteStore[storage.Client]):
     def connect(self) -> storage.Client:
         """See `RemoteStore.connect`."""
         # Objects need no project; without the None the client would look for one, and fail where there is none.
-        return storage.Client(project=None)
+        client = storage.Client(project=None)
+        # For its traces, the SDK asks in the background, with its own time limits, where each bucket lies; that
+        # needs a permission which reading and writing objects does not. There is no public switch.
+        client._bucket_metadata_cache = None
+        return client
 
     def get(self, key: str, sink: Sink) -> str:
         """See `RemoteStore.get`."""

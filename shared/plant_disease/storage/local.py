@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from plant_disease.errors import NotFound, PermissionDenied, PreconditionFailed, StorageError, StorageUnavailable
+from plant_disease.errors import NotFound, PermissionDenied, PreconditionFailed, StorageError, StorageUnavailable, TooLarge
 from plant_disease.storage import (
     ABSENT,
     ANYTHING,
@@ -43,11 +43,13 @@ class LocalStore:
         self.uri = uri.rstrip("/") or "/"
         self._root = os.path.realpath(_path_of(uri))
 
-    def read(self, name: str) -> Blob:
+    def read(self, name: str, *, max_bytes: int | None = None) -> Blob:
         """See `Store.read`."""
         path = self._path(name)
-        with self._reading(name):
-            data = path.read_bytes()
+        with self._reading(name), path.open("rb") as file:
+            data = file.read() if max_bytes is None else file.read(max_bytes + 1)
+        if max_bytes is not None and len(data) > max_bytes:
+            raise TooLarge(f"{self.uri}/{name} has more than {max_bytes:,} bytes.")
         return Blob(data, hashlib.sha256(data).hexdigest())
 
     def write(self, name: str, data: bytes, *, if_generation: Precondition = ANYTHING) -> str:
@@ -98,7 +100,7 @@ class LocalStore:
                 for file in files:
                     path = os.path.join(folder, file)
                     name = os.path.relpath(path, self._root)
-                    # A link that leads out is no file of this folder, and what another process removes meanwhile no more.
+                    # A link that leads out is no file of this folder, nor is what vanishes meanwhile.
                     if name.startswith(prefix) and is_name(name) and self._holds(os.path.realpath(path)):
                         with contextlib.suppress(OSError):
                             yield Entry(name, os.stat(path).st_size)

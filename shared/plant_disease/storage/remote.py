@@ -19,7 +19,7 @@ from typing import BinaryIO, ClassVar, Generic, TypeVar
 
 import tenacity
 
-from plant_disease.errors import NotFound, PermissionDenied, PreconditionFailed, StorageError, StorageUnavailable
+from plant_disease.errors import NotFound, PermissionDenied, PreconditionFailed, StorageError, StorageUnavailable, TooLarge
 from plant_disease.storage import ANYTHING, Blob, Entry, Limits, Precondition, check_name, check_prefix, is_name
 
 Client = TypeVar("Client")
@@ -47,14 +47,28 @@ class Clock:
 class Sink:
     """Where an SDK writes what it downloads."""
 
-    def __init__(self, file: BinaryIO, clock: Clock, report: Callable[[int], None] | None = None) -> None:
+    def __init__(
+        self,
+        file: BinaryIO,
+        clock: Clock,
+        *,
+        report: Callable[[int], None] | None = None,
+        max_bytes: int | None = None,
+    ) -> None:
         self._file = file
         self._clock = clock
         self._report = report
+        self._max_bytes = max_bytes
         self._size = 0
 
     def write(self, data: bytes) -> int:
-        """Append bytes; fails once the file is closed."""
+        """Append bytes; fails once the file is closed.
+
+        Raises:
+            TooLarge: they are more than `max_bytes` altogether.
+        """
+        if self._max_bytes is not None and self._size + len(data) > self._max_bytes:
+            raise TooLarge(f"The object has more than {self._max_bytes:,} bytes.")
         self._file.write(data)
         self._clock.moved(len(data))
         self._size += len(data)
@@ -78,14 +92,14 @@ class RemoteStore(ABC, Generic[Client]):
         self._lock = threading.Lock()
         self._client: Client | None = None
 
-    def read(self, name: str) -> Blob:
+    def read(self, name: str, *, max_bytes: int | None = None) -> Blob:
         """See `Store.read`."""
         key = self._key(name)
 
         def once() -> Blob:
             with io.BytesIO() as file:
                 clock = Clock(self.limits)
-                generation = _run(clock, lambda: self.get(key, Sink(file, clock)))
+                generation = _run(clock, lambda: self.get(key, Sink(file, clock, max_bytes=max_bytes)))
                 return Blob(file.getvalue(), generation)
 
         return self._retry(once, key)
@@ -105,7 +119,7 @@ class RemoteStore(ABC, Generic[Client]):
         def once() -> None:
             with destination.open("wb") as file:
                 clock = Clock(self.limits)
-                _run(clock, lambda: self.get(key, Sink(file, clock, report)))
+                _run(clock, lambda: self.get(key, Sink(file, clock, report=report)))
 
         self._retry(once, key)
 

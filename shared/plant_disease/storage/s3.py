@@ -78,11 +78,17 @@ class S3Store(RemoteStore["S3Client"]):
             read_timeout=self.limits.read_s,
             retries={"total_max_attempts": 1, "mode": "standard"},
         )
-        client = session.client("s3", config=config)
-        if client.meta.endpoint_url.endswith((".amazonaws.com", ".amazonaws.com.cn")):
-            return client
-        # Emulators and other servers have no host name for each bucket.
-        return session.client("s3", config=config.merge(Config(s3={"addressing_style": "path"})))
+        try:
+            client = session.client("s3", config=config)
+            if not client.meta.endpoint_url.endswith((".amazonaws.com", ".amazonaws.com.cn")):
+                # Emulators and other servers have no host name for each bucket.
+                client = session.client("s3", config=config.merge(Config(s3={"addressing_style": "path"})))
+        except ValueError as error:
+            raise StorageError(
+                "boto3 refuses the endpoint or the region. "
+                "Check AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL and AWS_DEFAULT_REGION."
+            ) from error
+        return client
 
     def get(self, key: str, sink: Sink) -> str:
         """See `RemoteStore.get`."""

@@ -1,0 +1,116 @@
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from tests.bundles import write_bundle
+
+COMMAND = str(Path(sys.executable).parent / "plant-disease")
+PHOTOS = Path(__file__).parent / "photos"
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([COMMAND, *arguments], capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_a_photo_is_diagnosed() -> None:
+    done = run("predict", str(PHOTOS / "apple-scab.jpg"), "--json")
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)[0]
+    assert answer["decision"] == "diagnosed"
+    assert answer["predictions"][0]["class_id"] == "Apple___Apple_scab"
+
+
+def test_a_table_for_people() -> None:
+    done = run("predict", str(PHOTOS / "apple-scab.jpg"), "--crop", "apple", "--top-k", "2")
+    assert done.returncode == 0, done.stderr
+    assert "Apple scab" in done.stdout
+    assert "Tomato" not in done.stdout
+
+
+def test_one_bad_photo_fails_only_itself(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.jpg"
+    bad.write_text("not a photo")
+    done = run("predict", str(bad), str(PHOTOS / "apple-scab.jpg"), str(tmp_path / "none.jpg"), "--json")
+    assert done.returncode == 1
+    assert len(json.loads(done.stdout)) == 1
+    assert "bad.jpg" in done.stderr
+    assert "none.jpg" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("predict",), 2),
+        (("predict", "x.jpg", "--top-k", "0"), 2),
+        (("nonsense",), 2),
+        (("predict", "x.jpg", "--top-k", "1000"), 1),
+        (("predict", "x.jpg", "--crop", "banana"), 1),
+        (("predict", "x.jpg", "--model-uri", "/nowhere"), 1),
+        (("models", "show", "--version", "9.9.9"), 1),
+        (("models", "fetch", "--only", "secrets.txt"), 1),
+    ],
+)
+def test_exit_codes(arguments: tuple[str, ...], code: int) -> None:
+    done = run(*arguments)
+    assert done.returncode == code
+    assert done.stderr.strip()
+    assert "Traceback" not in done.stderr
+
+
+def test_models_are_listed_shown_and_fetched(tmp_path: Path) -> None:
+    models = tmp_path / "models"
+    write_bundle(models, "1.0.0")
+    write_bundle(models, "1.1.0")
+    uri = ("--model-uri", str(models))
+    listed = json.loads(run("models", "list", *uri, "--json").stdout)
+    assert listed == [{"version": "1.0.0", "channels": []}, {"version": "1.1.0", "channels": ["stable"]}]
+    shown = json.loads(run("models", "show", *uri, "--version", "1.0.0", "--json").stdout)
+    assert shown["version"] == "1.0.0"
+    assert "Apple___Apple_scab" in {info["class_id"] for info in shown["classes"]}
+    fetched = run("models", "fetch", *uri)
+    assert fetched.returncode == 0, fetched.stderr
+    paths = [Path(line) for line in fetched.stdout.splitlines()]
+    assert {path.name for path in paths} == {"model.onnx", "weights.safetensors"}
+    assert paths[0].read_bytes() == (models / "1.1.0" / paths[0].name).read_bytes()
+
+
+def test_the_bundled_model_is_shown_to_people() -> None:
+    done = run("models", "show")
+    assert done.returncode == 0, done.stderr
+    assert "efficientnet_lite0" in done.stdout
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def test_serve_on_loopback_needs_no_key_and_stops_on_sigterm() -> None:
+    port = free_port()
+    with subprocess.Popen([COMMAND, "serve", "--port", str(port)], stdout=subprocess.DEVNULL) as server:
+        try:
+            base = f"http://127.0.0.1:{port}"
+            deadline = time.monotonic() + 60
+            while True:
+                try:
+                    with urllib.request.urlopen(f"{base}/health/ready") as response:
+                        assert json.load(response)["model"] == "ready"
+                    break
+                except OSError:
+                    assert time.monotonic() < deadline, "the server did not become ready"
+                    time.sleep(0.1)
+            photo = (PHOTOS / "apple-scab.jpg").read_bytes()
+            request = urllib.request.Request(f"{base}/predict", photo, {"Content-Type": "image/jpeg"})
+            with urllib.request.urlopen(request) as response:
+                assert json.load(response)["predictions"][0]["class_id"] == "Apple___Apple_scab"
+        finally:
+            server.send_signal(signal.SIGTERM)
+        assert server.wait(15) == 0
