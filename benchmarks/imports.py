@@ -40,9 +40,8 @@ def main() -> int:
         median = statistics.median(values)
         ratio = median / baseline
         worst = max(worst, ratio)
-        print(
-            f"{name:10} {median * 1000:7.0f} ms (from {min(values) * 1000:.0f} to {max(values) * 1000:.0f})  x {ratio:.2f}"
-        )
+        spread = f"from {min(values) * 1000:.0f} to {max(values) * 1000:.0f}"
+        print(f"{name:10} {median * 1000:7.0f} ms ({spread})  x {ratio:.2f}")
     print(f"limit      x {LIMIT}")
     return int(worst > LIMIT)
 

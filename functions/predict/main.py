@@ -2,9 +2,9 @@
 
 from fastapi import FastAPI, Request
 from mangum import Mangum
-from plant_disease.service.app import create_app
 
 from functions.predict.routes import router
+from plant_disease.service.app import create_app
 
 app = create_app(router)
 """ASGI, for uvicorn: Cloud Run, Compose, Kubernetes."""

@@ -3,13 +3,14 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
 from plant_disease.service.auth import require_key
 from plant_disease.service.engine import Engine
 from plant_disease.service.inputs import read_photos, request_body
 from plant_disease.service.problems import responses
 from plant_disease.service.schemas import ImageInfo, ModelIdentity, PredictAnswer, Timings
 from plant_disease.service.telemetry import record
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 MAX_PHOTOS = 5
 

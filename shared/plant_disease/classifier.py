@@ -159,7 +159,7 @@ def evidence(logits: Floats) -> Floats:
     """How clearly a photo looks like any class: logsumexp of the centred logits, float32 (N,).
 
     The negative free energy of Liu et al., "Energy-based Out-of-distribution Detection" (NeurIPS 2020,
-    arXiv:2010.03759), of logits less their mean: cross-entropy leaves their common offset undetermined, so it means nothing.
+    arXiv:2010.03759), of logits less their mean: cross-entropy leaves the offset common to all of them undetermined.
     """
     centred = logits - logits.mean(axis=-1, keepdims=True)
     top = centred.max(axis=-1)

@@ -58,7 +58,9 @@ class Settings(BaseSettings):
         description="Requests that may wait for a CPU; one more is answered 503 with `Retry-After`.",
     )
     max_image_bytes: int = Field(images.MAX_BYTES, ge=1024, description="Largest photo accepted, in bytes.")
-    max_image_pixels: int = Field(images.MAX_PIXELS, ge=1024, description="Largest photo accepted, in pixels.")
+    max_image_pixels: int = Field(
+        images.MAX_PIXELS, ge=1024, description="Largest JPEG accepted, in pixels; a PNG or WebP may have half as many."
+    )
     max_body_bytes: int = Field(
         32 * 1024 * 1024,
         ge=1024,

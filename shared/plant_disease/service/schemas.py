@@ -6,7 +6,7 @@ from pydantic import BaseModel, Field
 
 from plant_disease.bundle import Bundle
 from plant_disease.classifier import Decision, Prediction, Verdict
-from plant_disease.images import Format
+from plant_disease.containers import Format
 from plant_disease.manifest import ClassInfo
 
 

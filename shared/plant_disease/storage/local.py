@@ -16,7 +16,14 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
 
-from plant_disease.errors import NotFound, PermissionDenied, PreconditionFailed, StorageError, StorageUnavailable, TooLarge
+from plant_disease.errors import (
+    NotFound,
+    PermissionDenied,
+    PreconditionFailed,
+    StorageError,
+    StorageUnavailable,
+    TooLarge,
+)
 from plant_disease.storage import (
     ABSENT,
     ANYTHING,

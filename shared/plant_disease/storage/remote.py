@@ -19,7 +19,14 @@ from typing import BinaryIO, ClassVar, Generic, TypeVar
 
 import tenacity
 
-from plant_disease.errors import NotFound, PermissionDenied, PreconditionFailed, StorageError, StorageUnavailable, TooLarge
+from plant_disease.errors import (
+    NotFound,
+    PermissionDenied,
+    PreconditionFailed,
+    StorageError,
+    StorageUnavailable,
+    TooLarge,
+)
 from plant_disease.storage import ANYTHING, Blob, Entry, Limits, Precondition, check_name, check_prefix, is_name
 
 Client = TypeVar("Client")
