@@ -50,7 +50,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.serve: pyproject.toml | $(BIN)/python
-	$(PIP) --editable ".[aws,gcp]"
+	$(PIP) --editable .
 	touch $@
 
 $(VENV)/.torch: | $(BIN)/python

@@ -50,7 +50,7 @@ class Augment:
     def __call__(self, pixels: Pixels, *, swap_background: bool) -> Tensor:
         """Change a photo; `swap_background` says that its background may be replaced."""
         image = Image.fromarray(pixels)
-        if swap_background and random.random() < 0.4:
+        if swap_background and random.random() < 0.6:
             image = self._on_another_scene(image)
         if random.random() < 0.25:
             image = _recompressed(image, quality=random.randint(15, 70))
@@ -96,6 +96,11 @@ def leaf_mask(image: Image.Image) -> Image.Image | None:
     closed = binary.filter(ImageFilter.MaxFilter(5)).filter(ImageFilter.MinFilter(5))
     area = np.asarray(closed).mean() / 255
     return closed.resize(image.size, Image.Resampling.BICUBIC) if 0.08 < area < 0.9 else None
+
+
+def out_of_focus(pixels: Pixels) -> Pixels:
+    """A photo blurred until it shows no lesion any more, to serve as a background."""
+    return np.asarray(Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(8)))
 
 
 def _otsu(histogram: np.ndarray) -> int:

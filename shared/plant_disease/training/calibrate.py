@@ -36,7 +36,8 @@ def fit_leaf_gate(leaves: Floats, non_leaves: Floats) -> LeafGate:
     scores = np.concatenate([leaf, other]) - cut
     truth = np.concatenate([np.ones(len(leaf)), np.zeros(len(other))])
     weight = np.where(truth == 1, 0.5 / len(leaf), 0.5 / len(other))
-    slopes = np.geomspace(0.1, 20, 400)
+    # Bounded: photos kept back can often be separated without error, and then the best slope is infinite.
+    slopes = np.geomspace(0.1, 5, 400)
     losses = [float((weight * np.logaddexp(0, np.where(truth == 1, -s, s) * scores)).sum()) for s in slopes]
     slope = float(slopes[int(np.argmin(losses))])
     return LeafGate(slope=round(slope, 4), offset=round(-slope * cut, 4), threshold=0.5)

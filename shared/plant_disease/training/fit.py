@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from plant_disease.architectures import Network, build
 from plant_disease.architectures.efficientnet_lite import load_imagenet
-from plant_disease.training.augment import Augment
+from plant_disease.training.augment import Augment, out_of_focus
 from plant_disease.training.data import PhotoSet, TrainingSet
 from plant_disease.training.folders import Example, class_ids, labelled, non_leaves, pixels, split
 from plant_disease.training.recipe import Recipe
@@ -40,6 +40,9 @@ def fit(recipe: Recipe, data: Path, out: Path) -> None:
     fitted, kept_back = training_examples(recipe, data, classes)
     scenes, _ = split(non_leaves(data / recipe.data.non_leaves), recipe.data.holdout)
     backgrounds = [pixels(scene, 256) for scene in scenes]
+    # Outdoors there are leaves behind the leaf. Where only some crops have such photos, foliage itself comes to mean
+    # these crops, unless the others are seen before it too.
+    backgrounds += [out_of_focus(pixels(example, 256)) for example in fitted if not example.swap_background]
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = build(recipe.model.architecture, len(classes)).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
     if recipe.model.pretrained:

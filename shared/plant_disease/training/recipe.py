@@ -22,7 +22,9 @@ class Source(_Table):
     path: str = Field(description="relative to the data folder given on the command line")
     repeat: int = Field(1, ge=1, description="how often each photo is seen in an epoch")
     swap_background: bool = Field(
-        False, description="leaves lie alone on plain paper, so the background can be replaced"
+        False,
+        description="leaves lie alone on plain paper, so the background can be replaced; by the photos, blurred, of "
+        "sources where it is false, among others",
     )
 
 
