@@ -1,4 +1,4 @@
-"""Draw the pictures in tests/photos that are nobody's photos: `python tests/make_photos.py`.
+"""Draw the pictures in tests/photos that are nobody's photos: `python -m tests.make_photos`.
 
 All are our own work, under the licence of the project, and come out the same on every run of one Pillow version.
 """
@@ -7,6 +7,8 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw
+
+from tests.leaves import cedar_apple_rust, healthy_blueberry
 
 FOLDER = Path(__file__).parent / "photos"
 
@@ -53,6 +55,9 @@ def phone_photo() -> Image.Image:
 
 def main() -> None:
     FOLDER.mkdir(exist_ok=True)
+    for number, seed in enumerate((2, 4, 6), start=1):
+        cedar_apple_rust(seed).save(FOLDER / f"apple-cedar-rust-{number}.jpg", quality=88)
+    healthy_blueberry(3).save(FOLDER / "blueberry-healthy.jpg", quality=88)
     robot().save(FOLDER / "robot.png", optimize=True)
     gradient().save(FOLDER / "gradient.webp", quality=90)
     exif = Image.Exif()

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.bundles import write_bundle
+from tests.samples import RUST, RUST_CLASS
 
 COMMAND = str(Path(sys.executable).parent / "plant-disease")
-PHOTOS = Path(__file__).parent / "photos"
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
@@ -20,24 +20,24 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_photo_is_diagnosed() -> None:
-    done = run("predict", str(PHOTOS / "apple-scab.jpg"), "--json")
+    done = run("predict", str(RUST), "--json")
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)[0]
     assert answer["decision"] == "diagnosed"
-    assert answer["predictions"][0]["class_id"] == "Apple___Apple_scab"
+    assert answer["predictions"][0]["class_id"] == RUST_CLASS
 
 
 def test_a_table_for_people() -> None:
-    done = run("predict", str(PHOTOS / "apple-scab.jpg"), "--crop", "apple", "--top-k", "2")
+    done = run("predict", str(RUST), "--crop", "apple", "--top-k", "2")
     assert done.returncode == 0, done.stderr
-    assert "Apple scab" in done.stdout
+    assert "Cedar apple rust" in done.stdout
     assert "Tomato" not in done.stdout
 
 
 def test_one_bad_photo_fails_only_itself(tmp_path: Path) -> None:
     bad = tmp_path / "bad.jpg"
     bad.write_text("not a photo")
-    done = run("predict", str(bad), str(PHOTOS / "apple-scab.jpg"), str(tmp_path / "none.jpg"), "--json")
+    done = run("predict", str(bad), str(RUST), str(tmp_path / "none.jpg"), "--json")
     assert done.returncode == 1
     assert len(json.loads(done.stdout)) == 1
     assert "bad.jpg" in done.stderr
@@ -107,10 +107,10 @@ def test_serve_on_loopback_needs_no_key_and_stops_on_sigterm() -> None:
                 except OSError:
                     assert time.monotonic() < deadline, "the server did not become ready"
                     time.sleep(0.1)
-            photo = (PHOTOS / "apple-scab.jpg").read_bytes()
+            photo = (RUST).read_bytes()
             request = urllib.request.Request(f"{base}/predict", photo, {"Content-Type": "image/jpeg"})
             with urllib.request.urlopen(request) as response:
-                assert json.load(response)["predictions"][0]["class_id"] == "Apple___Apple_scab"
+                assert json.load(response)["predictions"][0]["class_id"] == RUST_CLASS
         finally:
             server.send_signal(signal.SIGTERM)
         assert server.wait(15) == 0

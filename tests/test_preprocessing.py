@@ -12,8 +12,9 @@ from plant_disease.settings import bundled_models
 from plant_disease.training.data import PhotoSet
 from plant_disease.training.fit import MEAN, STD, normalise
 from plant_disease.training.folders import Example
+from tests.samples import LEAVES, NOT_LEAVES
 
-PHOTOS = sorted((Path(__file__).parent / "photos").glob("*.jpg"))
+PHOTOS = [*list(LEAVES)[:24], *NOT_LEAVES]
 
 
 def test_training_and_serving_give_the_same_array(tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ from plant_disease.manifest import ONNX_FILE, WEIGHTS_FILE
 from plant_disease.runtimes import open_runtime
 from plant_disease.settings import bundled_models
 from tests.bundles import write_bundle
+from tests.samples import LEAVES
 
-PHOTOS = sorted((Path(__file__).parent / "photos").glob("*.jpg"))
+PHOTOS = list(LEAVES)[:24]
 
 
 @pytest.fixture(scope="module")

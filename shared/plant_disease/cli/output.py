@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-console = Console()
+console = Console(width=None if sys.stdout.isatty() else 120)
 errors_console = Console(stderr=True)
 """Progress and errors go to standard error, so that standard output can be piped."""
 

@@ -1,6 +1,8 @@
 """`plant-disease serve`."""
 
 import ipaddress
+import signal
+import sys
 from typing import Annotated
 
 import typer
@@ -23,6 +25,9 @@ def serve(
     from plant_disease.service.app import create_app
 
     app = create_app(predict, settings=_settings(host))
+    # uvicorn finishes what runs and then raises the signal anew for whoever handled it before; a stop that went
+    # well is no failure.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     shown = f"[{host}]" if ":" in host else host
     errors_console.print(
         f"Serving on http://{shown}:{port} - documentation at /docs, stop with Ctrl-C", highlight=False

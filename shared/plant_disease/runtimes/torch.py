@@ -8,6 +8,7 @@ from plant_disease.runtimes import Output
 
 try:
     import torch
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 except ImportError as missing:
     raise RuntimeUnavailable(
@@ -35,7 +36,7 @@ class TorchRuntime:
         try:
             self.network = build(manifest.architecture, len(manifest.classes))
             self.network.load_state_dict(load_file(bundle.fetch(WEIGHTS_FILE)))
-        except (RuntimeError, ValueError) as error:
+        except (RuntimeError, ValueError, SafetensorError) as error:
             raise BundleError(
                 f"The weights of version {manifest.version} do not fit its architecture: {error}"
             ) from error
@@ -44,6 +45,6 @@ class TorchRuntime:
     @torch.inference_mode()
     def run(self, batch: Pixels) -> Output:
         """See `Runtime.run`."""
-        pixels = torch.from_numpy(batch).to(self._device).permute(0, 3, 1, 2)
+        pixels = torch.tensor(batch).to(self._device).permute(0, 3, 1, 2)
         logits, features = self.network((pixels.float() / 255 - self._mean) / self._std)
         return Output(logits.float().cpu().numpy(), features.float().cpu().numpy())

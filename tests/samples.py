@@ -1,0 +1,22 @@
+"""Pictures to test with: the drawn ones, and real photos where the data set lies beside the checkout."""
+
+from pathlib import Path
+
+PHOTOS = Path(__file__).parent / "photos"
+DATA = Path(__file__).parent.parent.parent / "shared" / "data"
+
+RUST = PHOTOS / "apple-cedar-rust-1.jpg"
+RUST_CLASS = "Apple___Cedar_apple_rust"
+
+DRAWN: dict[Path, str] = {
+    **{PHOTOS / f"apple-cedar-rust-{number}.jpg": RUST_CLASS for number in (1, 2, 3)},
+    PHOTOS / "blueberry-healthy.jpg": "Blueberry___healthy",
+}
+
+REAL: dict[Path, str] = {
+    photo: folder.name for folder in sorted(DATA.glob("leaves/val/*")) for photo in sorted(folder.glob("*.jpg"))[:2]
+}
+"""Two photos of each class, none of them trained on; empty without the data set."""
+
+LEAVES = DRAWN | REAL
+NOT_LEAVES = (PHOTOS / "robot.png", PHOTOS / "gradient.webp", PHOTOS / "phone-12mp.jpg")
