@@ -3,6 +3,7 @@
 import sys
 
 import typer
+from rich.markup import escape
 
 from plant_disease.cli import models, predict, serve, training
 from plant_disease.cli.output import errors_console
@@ -27,7 +28,7 @@ def main() -> None:
     try:
         app()
     except PlantDiseaseError as error:
-        errors_console.print(f"[red]Error:[/red] {error}", highlight=False)
+        errors_console.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -64,7 +64,7 @@ def show(model_uri: ModelUri = None, version: Version = None, json: Json = False
         ("created", manifest.created),
         ("architecture", manifest.architecture),
         ("input", f"{manifest.input.size} x {manifest.input.size} px"),
-        ("classes", f"{len(manifest.classes)} of {len(crops)} crops: {', '.join(crops)}"),
+        ("classes", f"{len(manifest.classes)} of {len(crops)} crops: {'; '.join(crops)}"),
         ("diagnosed from", f"{manifest.decision.diagnosed_from:.0%}"),
         ("files", ", ".join(f"{name} ({file.size:,} bytes)" for name, file in manifest.files.items())),
     ):

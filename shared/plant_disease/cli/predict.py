@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from plant_disease import images
@@ -40,20 +41,23 @@ def predict(
             photo = images.load(path.read_bytes(), model.manifest.input.size)
         except (OSError, ImageError) as error:
             failed = True
-            errors_console.print(f"[red]{path}:[/red] {error}", highlight=False)
+            errors_console.print(f"[red]{escape(str(path))}:[/red] {escape(str(error))}", highlight=False)
             continue
         diagnosis = model.diagnose([photo], top_k=top_k, crops=crop or ())
         answers.append({"photo": str(path), **asdict(diagnosis)})
         if not json:
-            console.print(_table(path, diagnosis))
+            console.print(_shown(path, diagnosis))
     if json:
         print_json(answers)
     if failed:
         raise typer.Exit(1)
 
 
-def _table(path: Path, diagnosis: Diagnosis) -> Table:
-    table = Table(title=f"{path.name}: {_VERDICTS[diagnosis.decision]}", title_justify="left", min_width=60)
+def _shown(path: Path, diagnosis: Diagnosis) -> str | Table:
+    title = f"{escape(path.name)}: {_VERDICTS[diagnosis.decision]}"
+    if diagnosis.decision == "rejected":
+        return title + "\n"
+    table = Table(title=title, title_justify="left", min_width=60)
     for column in ("crop", "disease"):
         table.add_column(column)
     table.add_column("probability", justify="right")

@@ -80,15 +80,15 @@ def evaluate(
         print_json({"leaves": [asdict(r) for r in leaf_reports], "non_leaves": [asdict(r) for r in other_reports]})
         return
     table = Table(title=f"{found.manifest.name} {found.manifest.version}, {settings.runtime}", title_justify="left")
-    table.add_column("folder")
-    for column in ("photos", "top-1", "95 %", "top-3", "with crop", "ECE", "diagnosed", "of them right", "refused"):
+    table.add_column("folder", no_wrap=True)
+    for column in ("photos", "top-1 (95 %)", "top-3", "with crop", "ECE", "diagnosed", "of them right", "refused"):
         table.add_column(column, justify="right")
     for leaf in leaf_reports:
+        low, high = leaf.top_1_interval
         table.add_row(
-            leaf.name,
+            _short(leaf.name),
             str(leaf.photos),
-            f"{leaf.top_1:.1%}",
-            "{:.0%}-{:.0%}".format(*leaf.top_1_interval),
+            f"{leaf.top_1:.1%} ({low * 100:.0f}-{high * 100:.0f})",
             f"{leaf.top_3:.1%}",
             f"{leaf.top_1_with_crop:.1%}",
             f"{leaf.ece:.3f}",
@@ -97,8 +97,12 @@ def evaluate(
             f"{leaf.refused:.1%}",
         )
     for other in other_reports:
-        table.add_row(f"{other.name} (no leaves)", str(other.photos), *["-"] * 7, f"{other.refused:.1%}")
+        table.add_row(f"{_short(other.name)}, no leaves", str(other.photos), *["-"] * 6, f"{other.refused:.1%}")
     console.print(table)
+
+
+def _short(folder: str) -> str:
+    return "/".join(Path(folder).parts[-2:])
 
 
 @contextmanager

@@ -11,6 +11,9 @@ from plant_disease.service.telemetry import Telemetry, configure_logging
 from plant_disease.service.unread import CloseUnread
 from plant_disease.settings import Settings
 
+TEXT_TYPES = ["text/", "application/json", problems.MEDIA_TYPE, "application/x-ndjson"]
+"""What Lambda answers as text. The rest goes out as base64, which a REST API of API Gateway would leave as it is."""
+
 
 def create_app(*routers: APIRouter, settings: Settings | None = None) -> FastAPI:
     """An application with the given routes, health, classes and documentation.
