@@ -4,12 +4,12 @@ from fastapi import FastAPI, Request
 from mangum import Mangum
 
 from functions.predict.routes import router
-from plant_disease.service.app import create_app
+from plant_disease.service.app import TEXT_TYPES, create_app
 
 app = create_app(router)
 """ASGI, for uvicorn: Cloud Run, Compose, Kubernetes."""
 
-handler = Mangum(app, lifespan="off")
+handler = Mangum(app, lifespan="off", text_mime_types=TEXT_TYPES)
 """AWS Lambda: API Gateway, function URLs and Application Load Balancers."""
 
 

@@ -14,7 +14,7 @@ from tests.servers import REGION, FaultyProxy
 
 Kind = Literal["local", "s3", "gcs"]
 
-QUICK = Limits(connect_s=0.3, read_s=0.3, attempt_s=3.0, attempts=3, backoff_s=0.01)
+QUICK = Limits(connect_s=0.5, read_s=0.5, attempt_s=3.0, attempts=3, backoff_s=0.01)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,184 @@
+"""The service in processes of its own, as it is deployed."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+ROOT = Path(__file__).parents[2]
+BIN = Path(sys.executable).parent
+STARTS_WITHIN_S = 60
+
+running: list["Process"] = []
+"""Those whose log a failing test may want to show."""
+
+
+class Process:
+    """A server process.
+
+    Attributes:
+        url: where it listens.
+    """
+
+    def __init__(self, popen: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
+        self.popen = popen
+        self.url = url
+        self.port = httpx.URL(url).port
+        self._log = log
+
+    def log(self) -> str:
+        """What it has written so far, to standard output and standard error."""
+        return self._log.read_text(errors="replace")
+
+    def log_lines(self, *, path: str | None = None, request_id: str | None = None) -> list[dict[str, Any]]:
+        """The log lines in JSON that fit."""
+        lines = []
+        for text in self.log().splitlines():
+            if text.startswith("{"):
+                line = json.loads(text)
+                if path in (None, line.get("path")) and request_id in (None, line.get("request_id")):
+                    lines.append(line)
+        return lines
+
+    def log_line(self, request_id: str) -> dict[str, Any]:
+        """The one line about a request; waits for it, because it is written after the answer."""
+        wait_for(lambda: self.log_lines(request_id=request_id), 5)
+        (line,) = self.log_lines(request_id=request_id)
+        return line
+
+    def memory(self) -> int:
+        """Bytes of memory in use."""
+        pages = int(Path(f"/proc/{self.popen.pid}/statm").read_text().split()[1])
+        return pages * os.sysconf("SC_PAGE_SIZE")
+
+    def terminate(self, within_s: float) -> int:
+        """Ask it to stop as every platform does; the exit code."""
+        self.popen.send_signal(signal.SIGTERM)
+        return self.popen.wait(within_s)
+
+
+def free_port() -> int:
+    """A port on which nothing listens just now."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def wait_for(condition: Callable[[], object], within_s: float) -> None:
+    """Wait until something holds."""
+    deadline = time.monotonic() + within_s
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {within_s} s"
+        time.sleep(0.02)
+
+
+def environment(settings: Mapping[str, str]) -> dict[str, str]:
+    """The environment of a process: this one's without what would change the outcome, and the given settings."""
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("PLANT_", "AWS_", "FUNCTION_", "STORAGE_", "PORT", "HOST"))
+    }
+    if "PLANT_MODEL_URI" in os.environ:
+        inherited["PLANT_MODEL_URI"] = os.environ["PLANT_MODEL_URI"]
+    return {**inherited, "PLANT_AUTH": "off", "PYTHONUNBUFFERED": "1", **settings}
+
+
+@contextmanager
+def started(
+    command: Sequence[str | Path], port: int, folder: Path, settings: Mapping[str, str], *, health: bool = True
+) -> Iterator[Process]:
+    """Run a server until the block ends.
+
+    Args:
+        command: what to run, at the root of the repository.
+        port: where it will listen.
+        folder: for its log.
+        settings: environment variables.
+        health: whether it answers /health/live; else an open port is all that is waited for.
+    """
+    log = folder / f"{Path(command[0]).name}-{port}.log"
+    with log.open("wb") as output:
+        popen = subprocess.Popen(
+            [str(part) for part in command],
+            cwd=ROOT,
+            env=environment(settings),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    process = Process(popen, f"http://127.0.0.1:{port}", log)
+    running.append(process)
+    try:
+        wait_for(lambda: popen.poll() is not None or _answers(process, health), STARTS_WITHIN_S)
+        assert popen.poll() is None, process.log()
+        yield process
+    finally:
+        # The whole group: the Lambda emulator has children.
+        try:
+            os.killpg(popen.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        popen.wait()
+        print(process.log())
+        running.remove(process)
+
+
+def _answers(process: Process, health: bool) -> bool:
+    try:
+        if health:
+            return httpx.get(f"{process.url}/health/live", trust_env=False).is_success
+        socket.create_connection(("127.0.0.1", process.port or 0), timeout=1).close()
+    except (httpx.TransportError, OSError):
+        return False
+    return True
+
+
+@contextmanager
+def uvicorn(folder: Path, **settings: str) -> Iterator[Process]:
+    """As the container runs it."""
+    port = free_port()
+    command = [BIN / "uvicorn", "functions.predict.main:app", "--port", str(port), "--no-access-log"]
+    with started(command, port, folder, settings) as process:
+        yield process
+
+
+@contextmanager
+def serve(folder: Path, **settings: str) -> Iterator[Process]:
+    """As `make run` runs it."""
+    port = free_port()
+    with started([BIN / "plant-disease", "serve", "--port", str(port)], port, folder, settings) as process:
+        yield process
+
+
+@contextmanager
+def functions_framework(folder: Path, **settings: str) -> Iterator[Process]:
+    """As Google's Functions Framework runs it."""
+    port = free_port()
+    source = ["--source", "functions/predict/main.py", "--target", "predict", "--asgi"]
+    command = [BIN / "functions-framework", *source, "--host", "127.0.0.1", "--port", str(port)]
+    with started(command, port, folder, settings) as process:
+        yield process
+
+
+@contextmanager
+def lambda_emulator(folder: Path, **settings: str) -> Iterator[Process]:
+    """As AWS Lambda runs it: AWS's own emulator and runtime client."""
+    port = free_port()
+    command = [
+        *(BIN / "aws-lambda-rie", "--runtime-interface-emulator-address", f"127.0.0.1:{port}"),
+        *("--runtime-api-address", f"127.0.0.1:{free_port()}"),
+        *(sys.executable, "-m", "awslambdaric", "functions.predict.main.handler"),
+    ]
+    with started(command, port, folder, settings, health=False) as process:
+        yield process
