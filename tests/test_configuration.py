@@ -1,7 +1,7 @@
 import pytest
-from pydantic import ValidationError
 
-from plant_disease.settings import Settings
+from plant_disease.errors import ConfigurationError
+from plant_disease.settings import Settings, read_settings
 from tools.configuration import DOCUMENT, with_table
 
 
@@ -15,17 +15,18 @@ def test_every_setting_is_documented() -> None:
     ("variable", "value"),
     [
         ("PLANT_RUNTIME", "tensorflow"),
-        ("PLANT_THREADS", "0"),
+        ("PLANT_THREADS", "-77"),
         ("PLANT_MODEL_VERSION", "../1"),
         ("PLANT_MODEL_CHANNEL", "a/b"),
         ("PLANT_MAX_IMAGE_BYTES", "many"),
-        ("PLANT_AUTH", "on"),
+        ("PLANT_AUTH", "maybe"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:
     monkeypatch.setenv(variable, value)
-    with pytest.raises(ValidationError, match=variable.removeprefix("PLANT_").lower()):
-        Settings()
+    with pytest.raises(ConfigurationError, match=variable) as caught:
+        read_settings()
+    assert value not in str(caught.value), "a value may be a secret in the wrong place"
 
 
 def test_secure_unless_told_otherwise() -> None:
@@ -34,4 +35,4 @@ def test_secure_unless_told_otherwise() -> None:
 
 def test_an_empty_variable_counts_as_unset(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PLANT_UPLOADS_URI", "")
-    assert Settings().uploads_uri is None
+    assert read_settings().uploads_uri is None

@@ -3,12 +3,13 @@
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from plant_disease import images
 from plant_disease.bundle import DEFAULT_CACHE
 from plant_disease.cpu import available_cpus
+from plant_disease.errors import ConfigurationError
 from plant_disease.manifest import Version
 from plant_disease.runtimes import RuntimeName
 
@@ -78,3 +79,16 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least severe log line written."
     )
+
+
+def read_settings() -> Settings:
+    """The settings of the environment.
+
+    Raises:
+        ConfigurationError: a value cannot be used; the message names each variable, not its value.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        faults = "; ".join(f"PLANT_{str(fault['loc'][0]).upper()}: {fault['msg']}" for fault in error.errors())
+        raise ConfigurationError(f"{faults}. See docs/configuration.md.") from error

@@ -10,7 +10,7 @@ from plant_disease.bundle import Bundle, list_versions, open_bundle
 from plant_disease.classifier import Classifier
 from plant_disease.cli.output import Json, ModelUri, Version, console, downloading, print_json
 from plant_disease.runtimes import open_runtime
-from plant_disease.settings import Settings
+from plant_disease.settings import read_settings
 from plant_disease.storage import open_store
 
 app = typer.Typer(help="Look at model versions and fetch them.", no_args_is_help=True)
@@ -18,7 +18,7 @@ app = typer.Typer(help="Look at model versions and fetch them.", no_args_is_help
 
 def bundle(model_uri: str | None, version: str | None) -> Bundle:
     """The bundle that the options name, or else the environment."""
-    settings = Settings()
+    settings = read_settings()
     return open_bundle(
         model_uri or settings.model_uri,
         version=version or settings.model_version,
@@ -29,7 +29,7 @@ def bundle(model_uri: str | None, version: str | None) -> Bundle:
 
 def classifier(model_uri: str | None, version: str | None) -> Classifier:
     """The bundle, loaded into the runtime that the environment names."""
-    settings = Settings()
+    settings = read_settings()
     found = bundle(model_uri, version)
     return Classifier(found, open_runtime(settings.runtime, found, threads=settings.threads, device=settings.device))
 
@@ -37,7 +37,7 @@ def classifier(model_uri: str | None, version: str | None) -> Classifier:
 @app.command("list")
 def list_(model_uri: ModelUri = None, json: Json = False) -> None:
     """List the versions in a model store, and the channels that serve them."""
-    versions = list_versions(open_store(model_uri or Settings().model_uri))
+    versions = list_versions(open_store(model_uri or read_settings().model_uri))
     if json:
         print_json([{"version": name, "channels": channels} for name, channels in versions.items()])
         return

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from plant_disease.cli.output import errors_console
-from plant_disease.settings import Settings
+from plant_disease.settings import Settings, read_settings
 
 _GRACE_S = 25
 """Seconds that requests have to finish after SIGTERM; Kubernetes and Cloud Run wait 30 and 10."""
@@ -45,7 +45,7 @@ def serve(
 
 def _settings(host: str) -> Settings:
     """The environment's settings; what it leaves open is chosen for a person at their own machine."""
-    settings = Settings()
+    settings = read_settings()
     defaults: dict[str, str] = {"model_loading": "background"}
     if _is_loopback(host):
         defaults["auth"] = "off"

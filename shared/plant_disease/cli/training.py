@@ -53,7 +53,10 @@ def export(
 
 
 def evaluate(
-    leaves: Annotated[list[Path], typer.Argument(help="Folders with one subfolder of photos for each class.")],
+    leaves: Annotated[
+        list[Path],
+        typer.Argument(help="Folders with one subfolder of photos for each class.", exists=True, file_okay=False),
+    ],
     non_leaves: Annotated[list[Path] | None, typer.Option(help="Flat folder of pictures without a leaf.")] = None,
     model_uri: ModelUri = None,
     version: Version = None,
@@ -62,10 +65,10 @@ def evaluate(
     """Measure a bundle on labelled photos, through the runtime that serves it."""
     from plant_disease.classifier import Classifier
     from plant_disease.runtimes import open_runtime
-    from plant_disease.settings import Settings
+    from plant_disease.settings import read_settings
     from plant_disease.training.evaluate import evaluate_leaves, evaluate_non_leaves
 
-    settings = Settings()
+    settings = read_settings()
     found = find_bundle(model_uri, version)
     runtime = open_runtime(settings.runtime, found, threads=settings.threads, device=settings.device)
     classifier = Classifier(found, runtime)

@@ -9,7 +9,7 @@ from plant_disease.service.engine import Engine
 from plant_disease.service.schemas import ClassesAnswer, Health
 from plant_disease.service.telemetry import Telemetry, configure_logging
 from plant_disease.service.unread import CloseUnread
-from plant_disease.settings import Settings
+from plant_disease.settings import Settings, read_settings
 
 TEXT_TYPES = ["text/", "application/json", problems.MEDIA_TYPE, "application/x-ndjson"]
 """What Lambda answers as text. The rest goes out as base64, which a REST API of API Gateway would leave as it is."""
@@ -22,7 +22,7 @@ def create_app(*routers: APIRouter, settings: Settings | None = None) -> FastAPI
         routers: what this function does; routes find the model as `request.app.state.engine`.
         settings: default: from the environment.
     """
-    settings = settings or Settings()
+    settings = settings or read_settings()
     configure_logging(settings.log_level)
     app = FastAPI(
         title="Plant disease detector",

@@ -122,6 +122,8 @@ def configure_logging(level: str) -> None:
     logger.setLevel(level)
     # On Lambda the root logger has a handler of its own, which would write every line a second time.
     logger.propagate = False
+    # Warns of every form that is malformed; whoever sent it is told, and nobody else need be.
+    logging.getLogger("python_multipart").setLevel(logging.ERROR)
 
 
 class _JsonFormatter(logging.Formatter):
