@@ -204,7 +204,9 @@ def _card(manifest: Manifest, recipe: Recipe) -> str:
         f"{manifest.architecture}, {len(manifest.classes)} classes of {len({c.crop for c in manifest.classes})} crops, "
         f"input {manifest.input.size} x {manifest.input.size} px.",
         "",
-        "Trained on: " + ", ".join(f"`{source.path}`" for source in recipe.data.sources) + ".",
+        "## Photos it was trained on",
+        "",
+        *(f"- `{source.path}`: {source.origin}" for source in recipe.data.sources),
         "",
         "## Photos kept back from training, through ONNX Runtime",
         "",

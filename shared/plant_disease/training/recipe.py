@@ -20,6 +20,7 @@ class Source(_Table):
     """A folder with one subfolder of photos for each class."""
 
     path: str = Field(description="relative to the data folder given on the command line")
+    origin: str = Field("not stated", description="where the photos come from and their licence, for the model card")
     repeat: int = Field(1, ge=1, description="how often each photo is seen in an epoch")
     swap_background: bool = Field(
         False,
