@@ -6,8 +6,8 @@ SHELL := /bin/bash
 
 PYTHON ?= python3.11
 VENV ?= .venv
-HOST ?= 127.0.0.1
-PORT ?= 8000
+HOST = 127.0.0.1
+PORT = 8000
 
 # A plain `pip install torch` takes gigabytes of CUDA packages on Linux, so torch comes first and by itself:
 # from a local wheel folder where pip is configured with one, or else from the PyTorch project's CPU index.
@@ -50,6 +50,7 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.serve: pyproject.toml | $(BIN)/python
+	@echo "Setting up $(VENV), half a minute or so ..."
 	$(PIP) --editable .
 	touch $@
 
@@ -62,6 +63,7 @@ $(VENV)/.train: pyproject.toml $(VENV)/.torch
 	touch $@
 
 $(VENV)/.dev: pyproject.toml $(VENV)/.torch $(BIN)/aws-lambda-rie
+	@echo "Setting up $(VENV) for development, some minutes ..."
 	$(PIP) --editable ".[dev]" torch==$(TORCH) torchvision==$(TORCHVISION)
 	touch $@ $(VENV)/.serve $(VENV)/.train
 

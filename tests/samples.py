@@ -1,9 +1,10 @@
-"""Pictures to test with: the drawn ones, and real photos where the data set lies beside the checkout."""
+"""Pictures to test with: the drawn ones, and real photos of PLANT_TEST_DATA, beside the checkout if unset."""
 
+import os
 from pathlib import Path
 
 PHOTOS = Path(__file__).parent / "photos"
-DATA = Path(__file__).parent.parent.parent / "shared" / "data"
+DATA = Path(os.environ.get("PLANT_TEST_DATA", Path(__file__).parents[2] / "shared/data"))
 
 RUST = PHOTOS / "apple-cedar-rust-1.jpg"
 RUST_CLASS = "Apple___Cedar_apple_rust"

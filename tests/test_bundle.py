@@ -152,6 +152,17 @@ def test_versions_are_listed_with_their_channels(models: Path) -> None:
     assert list_versions(open_store(str(models))) == {"1.0.0": ["old"], "2.0.0": ["stable"]}
 
 
+@pytest.mark.parametrize("version", ["../1.0.0", "a/b", "", "x" * 65])
+def test_what_cannot_name_a_version_is_refused(models: Path, cache: Path, version: str) -> None:
+    with pytest.raises(BundleError, match="cannot name a version"):
+        open_bundle(str(models), version=version, cache=cache)
+
+
+def test_the_cache_is_for_this_user_alone(models: Path, cache: Path) -> None:
+    folder = open_bundle(str(models), cache=cache).fetch("model.onnx").parent
+    assert [path.stat().st_mode & 0o777 for path in (cache, folder)] == [0o700, 0o700]
+
+
 def test_a_cache_that_cannot_be_written_is_an_error_for_people(models: Path, tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")

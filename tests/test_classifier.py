@@ -86,6 +86,15 @@ def test_a_crop_hint_renormalises_over_its_classes(classifier_for) -> None:
     assert diagnosis.predictions[0].probability == pytest.approx(1 / (1 + np.exp(-1)), abs=1e-5)
 
 
+def test_a_hint_that_the_photo_speaks_against_gives_no_diagnosis(classifier_for) -> None:
+    # Pepper has a single class here, so its renormalised probability is 1 whatever the photo shows.
+    classifier, photos = classifier_for(logits(blight=9))
+    diagnosis = classifier.diagnose(photos, crops=["pepper"])
+    assert diagnosis.predictions[0].probability == 1
+    assert diagnosis.decision == "uncertain"
+    assert classifier.diagnose(photos, crops=["pepper", "tomato"]).decision == "diagnosed"
+
+
 def test_several_crops_may_be_named(classifier_for) -> None:
     classifier, photos = classifier_for(logits(rust=9, blight=7, scab=6))
     crops = {p.crop for p in classifier.diagnose(photos, top_k=6, crops=["tomato", "Apple"]).predictions}
@@ -111,11 +120,15 @@ def test_photos_of_one_plant_are_averaged(classifier_for) -> None:
 
 
 def test_a_photo_without_a_leaf_hardly_counts_among_others(classifier_for) -> None:
-    alone = classifier_for(logits(blight=9))
-    mixed = classifier_for(logits(blight=9), logits(), logits())
-    expected, found = (c.diagnose(p).predictions[0].probability for c, p in (alone, mixed))
-    assert found == pytest.approx(expected, abs=0.15)
-    assert mixed[0].diagnose(mixed[1]).decision == "diagnosed"
+    rows = np.array([logits(blight=9), logits(), logits()])
+    classifier, photos = classifier_for(*rows)
+    diagnosis = classifier.diagnose(photos)
+    # The gate of the test bundle: sigmoid(2 * evidence - 6).
+    weights = 1 / (1 + np.exp(6 - 2 * evidence(rows)))
+    expected = weights @ softmax(rows)[:, BLIGHT] / weights.sum()
+    assert diagnosis.predictions[0].probability == pytest.approx(expected, abs=1e-5)
+    assert expected > 0.85
+    assert diagnosis.decision == "diagnosed"
 
 
 def test_extreme_logits_stay_numbers(classifier_for) -> None:

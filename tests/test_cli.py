@@ -54,6 +54,11 @@ def test_one_bad_photo_fails_only_itself(tmp_path: Path) -> None:
         (("predict", "x.jpg", "--crop", "banana"), 1),
         (("predict", "x.jpg", "--model-uri", "/nowhere"), 1),
         (("models", "show", "--version", "9.9.9"), 1),
+        (("models", "show", "--version", "../x"), 1),
+        (("models", "list", "--model-uri", "ftp://x"), 1),
+        (("train", "recipes", "--data", ".", "--out", "/nowhere"), 1),
+        (("export", "recipes", "--data", ".", "--out", "/nowhere", "--version", "1"), 1),
+        (("export", "recipes", "--data", ".", "--out", "/nowhere", "--version", "../1"), 1),
         (("models", "fetch", "--only", "secrets.txt"), 1),
     ],
 )
@@ -93,6 +98,16 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def test_an_address_that_is_taken() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = run("serve", "--port", str(taken.getsockname()[1]))
+    assert done.returncode == 1
+    assert "address already in use" in done.stderr.lower()
+    assert "Serving" not in done.stderr
+
+
 def test_serve_on_loopback_needs_no_key_and_stops_on_sigterm() -> None:
     port = free_port()
     with subprocess.Popen([COMMAND, "serve", "--port", str(port)], stdout=subprocess.DEVNULL) as server:
@@ -113,4 +128,12 @@ def test_serve_on_loopback_needs_no_key_and_stops_on_sigterm() -> None:
                 assert json.load(response)["predictions"][0]["class_id"] == RUST_CLASS
         finally:
             server.send_signal(signal.SIGTERM)
+        assert server.wait(15) == 0
+
+
+def test_a_stop_while_the_model_loads() -> None:
+    with subprocess.Popen([COMMAND, "serve", "--port", "0"], stderr=subprocess.PIPE, text=True) as server:
+        assert server.stderr is not None
+        assert "Serving on" in server.stderr.readline()
+        server.send_signal(signal.SIGTERM)
         assert server.wait(15) == 0

@@ -36,18 +36,33 @@ def imports_of(path: Path) -> set[str]:
     names = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module:
-            names.add(node.module)
+            whole = node.module == "plant_disease"
+            names |= {f"{node.module}.{alias.name}" for alias in node.names} if whole else {node.module}
         elif isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
     return names
 
 
+# Lower may not import higher, nor its like beside it.
+RANK = {
+    **dict.fromkeys(["errors", "cpu", "loading"], 0),
+    **dict.fromkeys(["containers", "storage", "manifest", "architectures"], 1),
+    **dict.fromkeys(["images", "bundle"], 2),
+    "runtimes": 3,
+    **dict.fromkeys(["classifier", "settings"], 4),
+    **dict.fromkeys(["service", "training"], 5),
+    "cli": 6,
+}
+
+
 @pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_the_core_knows_no_http(path: Path) -> None:
-    layer = path.relative_to(PACKAGE).parts[0]
-    imported = imports_of(path)
-    if layer != "service":
-        assert not {name for name in imported if name.split(".")[0] in ("fastapi", "starlette", "mangum")}
-    if layer not in ("service", "cli"):
-        above = ("plant_disease.service", "plant_disease.cli", "functions")
-        assert not {name for name in imported if name.startswith(above)}
+def test_arrows_point_down_only(path: Path) -> None:
+    layer = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    for name in imports_of(path):
+        head, *rest = name.split(".")
+        if head in ("fastapi", "starlette", "mangum"):
+            assert layer == "service", f"{layer} knows of HTTP"
+        if head == "functions":
+            assert layer == "cli"
+        if head == "plant_disease" and rest and rest[0] != layer:
+            assert RANK.get(rest[0], 0) < RANK[layer], f"{layer} imports {rest[0]}"

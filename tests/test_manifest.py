@@ -11,6 +11,7 @@ from tests.bundles import manifest
         ("Tomato___Late_blight", "Tomato", "Late blight", False),
         ("Corn_(maize)___Common_rust_", "Corn (maize)", "Common rust", False),
         ("Pepper,_bell___healthy", "Pepper, bell", "healthy", True),
+        ("Tomato___Healthy", "Tomato", "Healthy", True),
     ],
 )
 def test_class_names_are_read(class_id: str, crop: str, disease: str, healthy: bool) -> None:
@@ -46,6 +47,8 @@ def test_a_manifest_survives_the_way_through_json() -> None:
         ("classes", [ClassInfo.from_id("Tomato___healthy")]),
         ("classes", [ClassInfo.from_id("Tomato___healthy")] * 2),
         ("calibration", {"temperature": 0}),
+        ("calibration", {"temperature": "inf"}),
+        ("input", {"size": 64, "mean": [0, 0, 0], "std": [1, 0, 1]}),
         ("files", {}),
         ("files", {"model.onnx": {"sha256": "0" * 64, "size": 1}, "../x": {"sha256": "0" * 64, "size": 1}}),
         ("files", {"model.onnx": {"sha256": "zz", "size": 1}}),

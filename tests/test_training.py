@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from plant_disease.metrics import auroc, expected_calibration_error, top_k_accuracy, wilson_interval
 from plant_disease.training.augment import leaf_mask
 from plant_disease.training.calibrate import fit_decision, fit_leaf_gate, fit_temperature
 from plant_disease.training.folders import labelled, split
+from plant_disease.training.metrics import auroc, expected_calibration_error, top_k_accuracy, wilson_interval
 from plant_disease.training.recipe import RecipeError, read_recipe
 
 COLOURS = {"Fig___rust": (150, 90, 30), "Fig___healthy": (40, 140, 50)}
@@ -139,6 +139,34 @@ def test_a_missing_folder_is_named(workspace: Path) -> None:
     trained = run(workspace, "train", "recipe.toml", "--data", "run", "--out", "other-run")
     assert trained.returncode == 1
     assert "leaves" in trained.stderr
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("batch_size = 8", "batch_size = 500"), "less than one batch"),
+        (('non_leaves = "scenes"', 'non_leaves = "none"'), "0 scenes"),
+        (('architecture = "efficientnet_lite0"', 'architecture = "vgg"\npretrained = false'), "vgg"),
+    ],
+)
+def test_a_recipe_that_does_not_fit_the_photos_is_refused_at_once(
+    workspace: Path, change: tuple[str, str], message: str
+) -> None:
+    (workspace / "changed.toml").write_text(RECIPE.replace(*change))
+    trained = run(workspace, "train", "changed.toml", "--data", "data", "--out", "refused")
+    assert trained.returncode == 1
+    assert message in trained.stderr
+    assert "Traceback" not in trained.stderr
+    assert not (workspace / "refused/weights.safetensors").exists()
+
+
+def test_a_photo_that_cannot_be_read_is_named(workspace: Path, models: Path) -> None:
+    bad = workspace / "damaged/Fig___rust/bad.jpg"
+    bad.parent.mkdir(parents=True)
+    bad.write_bytes(b"no photo")
+    evaluated = run(workspace, "evaluate", "damaged", "--model-uri", str(models))
+    assert evaluated.returncode == 1
+    assert "bad.jpg" in evaluated.stderr
 
 
 def test_the_shipped_recipe_is_valid() -> None:

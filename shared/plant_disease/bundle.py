@@ -6,22 +6,23 @@
 
 import contextlib
 import hashlib
+import os
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from plant_disease.errors import BundleError, NotFound
-from plant_disease.manifest import MANIFEST_FILE, Channel, File, Manifest
+from plant_disease.manifest import MANIFEST_FILE, Channel, File, Manifest, Version
 from plant_disease.storage import Store, open_store
 
 M = TypeVar("M", bound=BaseModel)
 Progress = Callable[[int], None]
 
-DEFAULT_CACHE = Path("/tmp/plant-disease")  # noqa: S108 - the one writable folder in the containers; contents are verified
+DEFAULT_CACHE = Path(f"/tmp/plant-disease-{os.getuid()}")  # noqa: S108 - the one writable folder in the containers
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,12 @@ class Bundle:
         if expected is None:
             raise BundleError(f"The bundle {self.manifest.version} has no {name}.")
         folder = self._cache / self.sha256
+        self._claim(folder)
         target = folder / name
         if _matches(target, expected):
             return target
         partial = folder / f".{name}.{secrets.token_hex(8)}.partial"
         try:
-            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._store.download(f"{self.manifest.version}/{name}", partial, progress)
             if not _matches(partial, expected):
                 raise BundleError(
@@ -67,13 +68,22 @@ class Bundle:
                 )
             partial.replace(target)
         except OSError as error:
-            raise BundleError(
-                f"{folder} cannot be written ({error.strerror}). Set PLANT_MODEL_CACHE to a folder that can."
-            ) from error
+            raise _unwritable(folder, error.strerror) from error
         finally:
             with contextlib.suppress(OSError):
                 partial.unlink()
         return target
+
+    def _claim(self, folder: Path) -> None:
+        """Make the folder, for this user alone: who could write to it could exchange a file after it was verified."""
+        try:
+            self._cache.mkdir(parents=True, exist_ok=True, mode=0o700)
+            folder.mkdir(exist_ok=True, mode=0o700)
+            owner = folder.stat().st_uid
+        except OSError as error:
+            raise _unwritable(folder, error.strerror) from error
+        if owner != os.getuid():
+            raise _unwritable(folder, "it belongs to another user")
 
 
 def open_bundle(
@@ -87,14 +97,12 @@ def open_bundle(
         BundleError: the channel or the manifest is malformed, or the manifest is not the one that the channel names.
         StorageError: the store did not give them.
     """
-    try:
-        store = open_store(uri)
-    except ValueError as error:
-        raise BundleError(f"The address of the model cannot be used: {error}") from error
+    store = open_model_store(uri)
     expected_sha256 = None
     if version is None:
         pointer = read_channel(store, channel)
         version, expected_sha256 = pointer.version, pointer.manifest_sha256
+    check_version(version)
     name = f"{version}/{MANIFEST_FILE}"
     raw = store.read(name).data
     sha256 = hashlib.sha256(raw).hexdigest()
@@ -104,6 +112,19 @@ def open_bundle(
     if manifest.version != version:
         raise BundleError(f"{uri}/{name} says that it is version {manifest.version}.")
     return Bundle(manifest, sha256, store, cache)
+
+
+def open_model_store(uri: str) -> Store:
+    """The store at a model's address.
+
+    Raises:
+        BundleError: the address is malformed.
+        StorageError: its extra is not installed.
+    """
+    try:
+        return open_store(uri)
+    except ValueError as error:
+        raise BundleError(f"The address of the model cannot be used: {error}") from error
 
 
 def read_channel(store: Store, channel: str) -> Channel:
@@ -144,6 +165,24 @@ def list_versions(store: Store) -> dict[str, list[str]]:
 def describe_file(path: Path) -> File:
     """Size and sha256 of a file, as a manifest lists them."""
     return File(sha256=_sha256(path), size=path.stat().st_size)
+
+
+def check_version(version: str) -> None:
+    """Refuse what cannot name a version.
+
+    Raises:
+        BundleError: it has other characters than letters, digits, ".", "_" and "-", or is too long.
+    """
+    try:
+        TypeAdapter(Version).validate_python(version)
+    except ValidationError as error:
+        raise BundleError(
+            f"{version!r} cannot name a version: letters, digits, '.', '_' and '-', at most 64."
+        ) from error
+
+
+def _unwritable(folder: Path, why: str | None) -> BundleError:
+    return BundleError(f"{folder} cannot be used as a cache ({why}). Set PLANT_MODEL_CACHE to a folder that can.")
 
 
 def _parse(model: type[M], raw: bytes, where: str) -> M:

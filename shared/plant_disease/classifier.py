@@ -20,6 +20,10 @@ HEALTHY_THRESHOLD = 0.5
 DEFAULT_TOP_K = 3
 """Never refused: a model with fewer classes names all it has."""
 
+PLAUSIBLE_CROP = 0.5
+"""Share of the probability that the crops of a hint must hold without the hint. Where they hold less, the photo speaks
+against the hint, and renormalised probabilities (1.0 for a crop with a single class) are no ground for a diagnosis."""
+
 _DIGITS = 6
 
 
@@ -107,7 +111,8 @@ class Classifier:
         Args:
             photos: at least one, loaded at the size the manifest states.
             top_k: how many classes to name, at most all.
-            crops: the plant is one of these; only their classes are considered, and renormalised.
+            crops: the plant is one of these; only their classes are considered, and renormalised. If the photo
+                speaks against all of them (PLAUSIBLE_CROP), nothing is `diagnosed`.
 
         Raises:
             UnknownCrop: see `crop_mask`.
@@ -116,8 +121,12 @@ class Classifier:
         logits = self._runtime.run(np.stack([photo.pixels for photo in photos])).logits
         leaf = self.leaf_probability(logits)
         weights = leaf / leaf.sum() if leaf.sum() > 0 else np.full_like(leaf, 1 / len(leaf))
-        probabilities = weights @ self.probabilities(logits, mask)
-        return self._diagnosis(probabilities, float(leaf.max()), top_k if mask is None else min(top_k, int(mask.sum())))
+        if mask is None:
+            return self._diagnosis(weights @ self.probabilities(logits), float(leaf.max()), top_k)
+        plausible = float((weights @ self.probabilities(logits))[mask].sum()) >= PLAUSIBLE_CROP
+        return self._diagnosis(
+            weights @ self.probabilities(logits, mask), float(leaf.max()), min(top_k, int(mask.sum())), plausible
+        )
 
     def probabilities(self, logits: Floats, mask: npt.NDArray[np.bool_] | None = None) -> Floats:
         """Calibrated class probabilities, float32 (N, classes); classes outside the mask get 0."""
@@ -131,7 +140,7 @@ class Classifier:
         gate = self.manifest.leaf_gate
         return sigmoid(gate.slope * evidence(logits) + gate.offset)
 
-    def _diagnosis(self, probabilities: Floats, leaf: float, top_k: int) -> Diagnosis:
+    def _diagnosis(self, probabilities: Floats, leaf: float, top_k: int, plausible: bool = True) -> Diagnosis:
         best = np.argsort(-probabilities, kind="stable")[:top_k]
         gate = self.manifest.leaf_gate.threshold
         is_leaf = Verdict(round(leaf, _DIGITS), gate, leaf >= gate)
@@ -139,7 +148,7 @@ class Classifier:
         decision: Decision = "rejected"
         if is_leaf.binary:
             sure = probabilities[best[0]] >= self.manifest.decision.diagnosed_from
-            decision = "diagnosed" if sure else "uncertain"
+            decision = "diagnosed" if sure and plausible else "uncertain"
         return Diagnosis(
             decision,
             is_leaf,

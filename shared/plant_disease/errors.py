@@ -14,7 +14,7 @@
     │   ├── TooLarge               the object is larger than the reader is ready to hold
     │   └── StorageUnavailable     time-out, refused connection, 5xx: may pass; was retried
     ├── BundleError                the model bundle is not what its manifest promises
-    ├── ConfigurationError         an environment variable has a value that cannot be used
+    ├── ConfigurationError         an environment variable or option cannot be used
     ├── RuntimeUnavailable         the inference runtime asked for is not installed
     └── InvalidQuestion            a parameter does not fit the model
         ├── UnknownCrop            the crop hint names no crop of this model
@@ -81,7 +81,7 @@ class BundleError(PlantDiseaseError):
 
 
 class ConfigurationError(PlantDiseaseError):
-    """An environment variable has a value that cannot be used."""
+    """An environment variable or a command line option has a value that cannot be used."""
 
 
 class RuntimeUnavailable(PlantDiseaseError):

@@ -1,5 +1,6 @@
 """Load something expensive once, however many ask for it at the same time."""
 
+import atexit
 import threading
 import time
 from collections.abc import Callable
@@ -8,6 +9,9 @@ from typing import Generic, Literal, TypeVar
 
 T = TypeVar("T")
 State = Literal["idle", "loading", "ready", "failed"]
+
+_EXIT_WAIT_S = 5.0
+"""Seconds for which the end of the process waits for a load that runs."""
 
 
 class Loader(Generic[T]):
@@ -23,13 +27,18 @@ class Loader(Generic[T]):
         self._lock = threading.Lock()
         self._future: Future[T] | None = None
         self._failed_at = 0.0
+        self._thread: threading.Thread | None = None
+        # A process that ends in the middle of C++ that builds a model is aborted.
+        atexit.register(self._wait)
 
     def future(self) -> Future[T]:
         """The result to come. Starts loading if nothing is loaded, loading, or freshly failed."""
         with self._lock:
             if self._future is None or (self._state() == "failed" and self._expired()):
-                self._future = Future()
-                threading.Thread(target=self._run, args=(self._future,), name="loader", daemon=True).start()
+                future: Future[T] = Future()
+                self._thread = threading.Thread(target=self._run, args=(future,), name="loader", daemon=True)
+                self._thread.start()
+                self._future = future
             return self._future
 
     @property
@@ -47,6 +56,10 @@ class Loader(Generic[T]):
 
     def _expired(self) -> bool:
         return time.monotonic() - self._failed_at >= self.retry_after
+
+    def _wait(self) -> None:
+        if self._thread is not None:
+            self._thread.join(_EXIT_WAIT_S)
 
     def _run(self, future: Future[T]) -> None:
         try:

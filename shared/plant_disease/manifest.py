@@ -3,11 +3,13 @@
 import re
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, PositiveFloat, StringConstraints, model_validator
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+
+CHANNEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 
 ONNX_FILE = "model.onnx"
 WEIGHTS_FILE = "weights.safetensors"
@@ -16,7 +18,7 @@ MANIFEST_FILE = "manifest.json"
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class ClassInfo(_Part):
@@ -32,7 +34,7 @@ class ClassInfo(_Part):
         """Read a PlantVillage class name: `Corn_(maize)___Common_rust_` is Common rust of Corn (maize)."""
         crop, _, disease = class_id.partition("___")
         crop, disease = (part.replace("_", " ").strip() for part in (crop, disease or "unknown"))
-        return cls(class_id=class_id, crop=crop, disease=disease, healthy=disease == "healthy")
+        return cls(class_id=class_id, crop=crop, disease=disease, healthy=disease.casefold() == "healthy")
 
     def is_of(self, crop: str) -> bool:
         """Whether a person's word for a crop means this one: "corn", "maize" and "Corn (maize)" all do."""
@@ -50,7 +52,7 @@ class Input(_Part):
 
     size: int = Field(ge=32, le=1024)
     mean: tuple[float, float, float]
-    std: tuple[float, float, float]
+    std: tuple[PositiveFloat, PositiveFloat, PositiveFloat]
 
 
 class Calibration(_Part):

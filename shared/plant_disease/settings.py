@@ -10,7 +10,7 @@ from plant_disease import images
 from plant_disease.bundle import DEFAULT_CACHE
 from plant_disease.cpu import available_cpus
 from plant_disease.errors import ConfigurationError
-from plant_disease.manifest import Version
+from plant_disease.manifest import CHANNEL_PATTERN, Version
 from plant_disease.runtimes import RuntimeName
 
 _PACKAGE = Path(__file__).parent
@@ -32,7 +32,7 @@ class Settings(BaseSettings):
     )
     model_version: Version | None = Field(None, description="Serve this version and ignore the channel.")
     model_channel: str = Field(
-        "stable", pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$", description="Serve the version that this channel names."
+        "stable", pattern=CHANNEL_PATTERN, description="Serve the version that this channel names."
     )
     model_loading: Literal["lazy", "eager", "background"] = Field(
         "lazy",
@@ -46,7 +46,7 @@ class Settings(BaseSettings):
     runtime: RuntimeName = Field("onnx", description="Inference runtime; `torch` needs the extra of that name.")
     device: str = Field("cpu", description="Device of the torch runtime, such as `cuda:0`.")
     threads: int = Field(
-        default_factory=available_cpus,
+        default_factory=lambda: min(256, available_cpus()),
         ge=1,
         le=256,
         description="Threads for one forward pass, and photos decoded at once. Default: the CPU quota of the "

@@ -3,10 +3,9 @@
 import sys
 
 import typer
-from rich.markup import escape
 
 from plant_disease.cli import models, predict, serve, training
-from plant_disease.cli.output import errors_console
+from plant_disease.cli.output import print_error
 from plant_disease.errors import PlantDiseaseError
 
 app = typer.Typer(
@@ -28,7 +27,7 @@ def main() -> None:
     try:
         app()
     except PlantDiseaseError as error:
-        errors_console.print(f"[red]Error:[/red] {escape(str(error))}", highlight=False)
+        print_error("Error", error)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

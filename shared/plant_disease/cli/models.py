@@ -6,12 +6,11 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from plant_disease.bundle import Bundle, list_versions, open_bundle
+from plant_disease.bundle import Bundle, list_versions, open_bundle, open_model_store
 from plant_disease.classifier import Classifier
 from plant_disease.cli.output import Json, ModelUri, Version, console, downloading, print_json
-from plant_disease.runtimes import open_runtime
+from plant_disease.runtimes import Runtime, open_runtime
 from plant_disease.settings import read_settings
-from plant_disease.storage import open_store
 
 app = typer.Typer(help="Look at model versions and fetch them.", no_args_is_help=True)
 
@@ -27,17 +26,18 @@ def bundle(model_uri: str | None, version: str | None) -> Bundle:
     )
 
 
-def classifier(model_uri: str | None, version: str | None) -> Classifier:
+def load(model_uri: str | None, version: str | None) -> tuple[Classifier, Runtime]:
     """The bundle, loaded into the runtime that the environment names."""
     settings = read_settings()
     found = bundle(model_uri, version)
-    return Classifier(found, open_runtime(settings.runtime, found, threads=settings.threads, device=settings.device))
+    runtime = open_runtime(settings.runtime, found, threads=settings.threads, device=settings.device)
+    return Classifier(found, runtime), runtime
 
 
 @app.command("list")
 def list_(model_uri: ModelUri = None, json: Json = False) -> None:
     """List the versions in a model store, and the channels that serve them."""
-    versions = list_versions(open_store(model_uri or read_settings().model_uri))
+    versions = list_versions(open_model_store(model_uri or read_settings().model_uri))
     if json:
         print_json([{"version": name, "channels": channels} for name, channels in versions.items()])
         return

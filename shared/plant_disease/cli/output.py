@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 console = Console(width=None if sys.stdout.isatty() else 120)
@@ -20,6 +21,11 @@ ModelUri = Annotated[
     ),
 ]
 Version = Annotated[str | None, typer.Option("--version", help="Version of the model. [default: the channel's]")]
+
+
+def print_error(what: str, error: Exception) -> None:
+    """Print one line about something that failed."""
+    errors_console.print(f"[red]{escape(what)}:[/red] {escape(str(error))}", highlight=False, soft_wrap=True)
 
 
 def print_json(value: Any) -> None:

@@ -10,9 +10,10 @@ from rich.table import Table
 
 from plant_disease import images
 from plant_disease.classifier import Diagnosis
-from plant_disease.cli.models import classifier
-from plant_disease.cli.output import Json, ModelUri, Version, console, errors_console, print_json
+from plant_disease.cli.models import load
+from plant_disease.cli.output import Json, ModelUri, Version, console, print_error, print_json
 from plant_disease.errors import ImageError
+from plant_disease.settings import read_settings
 
 _VERDICTS = {
     "diagnosed": "[bold green]diagnosed[/]",
@@ -32,16 +33,22 @@ def predict(
     json: Json = False,
 ) -> None:
     """Diagnose photos of leaves."""
-    model = classifier(model_uri, version)
+    settings = read_settings()
+    model, _ = load(model_uri, version)
     model.check(top_k, crop or ())
     failed = False
     answers = []
     for path in photos:
         try:
-            photo = images.load(path.read_bytes(), model.manifest.input.size)
+            photo = images.load(
+                path.read_bytes(),
+                model.manifest.input.size,
+                max_bytes=settings.max_image_bytes,
+                max_pixels=settings.max_image_pixels,
+            )
         except (OSError, ImageError) as error:
             failed = True
-            errors_console.print(f"[red]{escape(str(path))}:[/red] {escape(str(error))}", highlight=False)
+            print_error(str(path), error)
             continue
         diagnosis = model.diagnose([photo], top_k=top_k, crops=crop or ())
         answers.append({"photo": str(path), **asdict(diagnosis)})

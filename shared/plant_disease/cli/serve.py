@@ -2,12 +2,14 @@
 
 import ipaddress
 import signal
+import socket
 import sys
 from typing import Annotated
 
 import typer
 
 from plant_disease.cli.output import errors_console
+from plant_disease.errors import ConfigurationError
 from plant_disease.settings import Settings, read_settings
 
 _GRACE_S = 25
@@ -24,23 +26,36 @@ def serve(
     from functions.predict.routes import router as predict
     from plant_disease.service.app import create_app
 
-    app = create_app(predict, settings=_settings(host))
+    listener = _listen(host, port)
+    server = uvicorn.Server(
+        uvicorn.Config(
+            create_app(predict, settings=_settings(host)),
+            host=host,
+            port=port,
+            log_level="warning",
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE_S,
+        )
+    )
     # uvicorn finishes what runs and then raises the signal anew for whoever handled it before; a stop that went
     # well is no failure.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     shown = f"[{host}]" if ":" in host else host
+    bound = listener.getsockname()[1]
     errors_console.print(
-        f"Serving on http://{shown}:{port} - documentation at /docs, stop with Ctrl-C", highlight=False
+        f"Serving on http://{shown}:{bound} - documentation at /docs, stop with Ctrl-C", highlight=False
     )
-    uvicorn.run(
-        app,
-        host=host,
-        port=port,
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_graceful_shutdown=_GRACE_S,
-    )
+    server.run(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        raise ConfigurationError(
+            f"Cannot listen on {host}, port {port}: {error.strerror}. Choose another with --host and --port."
+        ) from error
 
 
 def _settings(host: str) -> Settings:

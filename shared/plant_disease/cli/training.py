@@ -10,9 +10,10 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from plant_disease.cli.models import bundle as find_bundle
+from plant_disease.cli.models import load
 from plant_disease.cli.output import Json, ModelUri, Version, console, counting, print_json
 from plant_disease.errors import RuntimeUnavailable
+from plant_disease.settings import read_settings
 
 Data = Annotated[
     Path, typer.Option(help="Folder that the recipe's paths are relative to.", file_okay=False, exists=True)
@@ -30,7 +31,8 @@ def train(
     read = read_recipe(recipe)
     with _training_extra():
         from plant_disease.training.fit import fit
-    fit(read, data, out)
+
+        fit(read, data, out)
     console.print(f"Weights are in {out}. Next: plant-disease export {out} --data {data} -o models --version VERSION")
 
 
@@ -46,9 +48,10 @@ def export(
     with _training_extra():
         from plant_disease.training.export import export as export_run
         from plant_disease.training.export import point_channel
-    exported = export_run(run, data, out, version, name=name)
-    if channel:
-        point_channel(out, channel, exported)
+
+        exported = export_run(run, data, out, version, name=name)
+        if channel:
+            point_channel(out, channel, exported)
     console.print(f"Exported {out / version} ({exported.sha256[:12]}).", highlight=False)
 
 
@@ -63,26 +66,22 @@ def evaluate(
     json: Json = False,
 ) -> None:
     """Measure a bundle on labelled photos, through the runtime that serves it."""
-    from plant_disease.classifier import Classifier
-    from plant_disease.runtimes import open_runtime
-    from plant_disease.settings import read_settings
     from plant_disease.training.evaluate import evaluate_leaves, evaluate_non_leaves
 
-    settings = read_settings()
-    found = find_bundle(model_uri, version)
-    runtime = open_runtime(settings.runtime, found, threads=settings.threads, device=settings.device)
-    classifier = Classifier(found, runtime)
+    loaded, runtime = load(model_uri, version)
     with counting() as progress:
 
         def bar(folder: Path) -> "partial[None]":
             return partial(progress.advance, progress.add_task(str(folder), total=None))
 
-        leaf_reports = [evaluate_leaves(classifier, runtime, folder, bar(folder)) for folder in leaves]
-        other_reports = [evaluate_non_leaves(classifier, runtime, folder, bar(folder)) for folder in non_leaves or ()]
+        leaf_reports = [evaluate_leaves(loaded, runtime, folder, bar(folder)) for folder in leaves]
+        other_reports = [evaluate_non_leaves(loaded, runtime, folder, bar(folder)) for folder in non_leaves or ()]
     if json:
         print_json({"leaves": [asdict(r) for r in leaf_reports], "non_leaves": [asdict(r) for r in other_reports]})
         return
-    table = Table(title=f"{found.manifest.name} {found.manifest.version}, {settings.runtime}", title_justify="left")
+    table = Table(
+        title=f"{loaded.manifest.name} {loaded.manifest.version}, {read_settings().runtime}", title_justify="left"
+    )
     table.add_column("folder", no_wrap=True)
     for column in ("photos", "top-1 (95 %)", "top-3", "with crop", "ECE", "diagnosed", "of them right", "refused"):
         table.add_column(column, justify="right")

@@ -1,5 +1,6 @@
 """Inference through ONNX Runtime on the CPU."""
 
+import numpy as np
 import onnxruntime
 
 from plant_disease.bundle import Bundle
@@ -22,14 +23,20 @@ class OnnxRuntime:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         path = bundle.fetch(ONNX_FILE)
+        manifest = bundle.manifest
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._input = self._session.get_inputs()[0].name
+            # A first run shows whether the graph is what the manifest says, and readies its buffers.
+            logits, _ = self.run(np.zeros((1, manifest.input.size, manifest.input.size, 3), np.uint8))
         except Exception as error:
             # onnxruntime raises a dozen classes of its own without a common base.
+            raise BundleError(f"ONNX Runtime cannot run the model of version {manifest.version}: {error}") from error
+        if logits.shape != (1, len(manifest.classes)):
             raise BundleError(
-                f"ONNX Runtime cannot load the model of version {bundle.manifest.version}: {error}"
-            ) from error
-        self._input = self._session.get_inputs()[0].name
+                f"The graph of version {manifest.version} gives {logits.shape[-1]} logits "
+                f"for {len(manifest.classes)} classes."
+            )
 
     def run(self, batch: Pixels) -> Output:
         """See `Runtime.run`."""

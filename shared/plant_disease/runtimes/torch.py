@@ -36,6 +36,10 @@ class TorchRuntime:
         try:
             self.network = build(manifest.architecture, len(manifest.classes))
             self.network.load_state_dict(load_file(bundle.fetch(WEIGHTS_FILE)))
+        except ImportError as error:
+            raise RuntimeUnavailable(
+                f'{manifest.architecture} needs {error.name}. Run: pip install "plant-disease-detector[train]"'
+            ) from error
         except (RuntimeError, ValueError, SafetensorError) as error:
             raise BundleError(
                 f"The weights of version {manifest.version} do not fit its architecture: {error}"

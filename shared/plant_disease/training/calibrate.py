@@ -4,8 +4,8 @@ import numpy as np
 
 from plant_disease.classifier import evidence, softmax
 from plant_disease.manifest import Calibration, Decision, LeafGate
-from plant_disease.metrics import Labels, negative_log_likelihood
 from plant_disease.runtimes import Floats
+from plant_disease.training.metrics import Labels, negative_log_likelihood
 
 LEAVES_LOST = 0.01
 """Share of leaf photos that the gate may refuse."""

@@ -6,13 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from plant_disease import images
 from plant_disease.classifier import Classifier
 from plant_disease.errors import PlantDiseaseError
-from plant_disease.images import Pixels
-from plant_disease.metrics import expected_calibration_error, top_k_accuracy, wilson_interval
 from plant_disease.runtimes import Floats, Runtime
-from plant_disease.training.folders import Example, labelled, non_leaves
+from plant_disease.training.folders import Example, labelled, non_leaves, pixels
+from plant_disease.training.metrics import expected_calibration_error, top_k_accuracy, wilson_interval
 
 _BATCH = 16
 
@@ -113,9 +111,7 @@ def _logits(
     parts = []
     for start in range(0, len(examples), _BATCH):
         batch = examples[start : start + _BATCH]
-        pixels: Pixels = np.stack(
-            [images.load(e.path.read_bytes(), classifier.manifest.input.size).pixels for e in batch]
-        )
-        parts.append(runtime.run(pixels).logits)
+        photos = np.stack([pixels(example, classifier.manifest.input.size) for example in batch])
+        parts.append(runtime.run(photos).logits)
         advance(len(batch))
     return np.concatenate(parts)

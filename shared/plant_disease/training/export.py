@@ -1,7 +1,7 @@
 """From trained weights to a bundle that proves itself before it is written."""
 
 import datetime
-import json
+import re
 import tempfile
 import warnings
 from collections.abc import Mapping
@@ -9,16 +9,18 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from pydantic import JsonValue
+from pydantic import BaseModel, JsonValue, ValidationError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from plant_disease.architectures import Network, build
-from plant_disease.bundle import Bundle, describe_file, open_bundle
+from plant_disease.bundle import Bundle, check_version, describe_file, open_bundle
 from plant_disease.classifier import evidence, softmax
+from plant_disease.cpu import available_cpus
 from plant_disease.errors import PlantDiseaseError
 from plant_disease.manifest import (
     CARD_FILE,
+    CHANNEL_PATTERN,
     MANIFEST_FILE,
     ONNX_FILE,
     WEIGHTS_FILE,
@@ -31,11 +33,11 @@ from plant_disease.manifest import (
     LeafGate,
     Manifest,
 )
-from plant_disease.metrics import auroc, expected_calibration_error, top_k_accuracy
 from plant_disease.runtimes import Output, open_runtime
 from plant_disease.training.calibrate import fit_decision, fit_leaf_gate, fit_temperature
-from plant_disease.training.fit import MEAN, STD, training_examples
-from plant_disease.training.folders import Example, non_leaves, pixels, split
+from plant_disease.training.fit import MEAN, STD
+from plant_disease.training.folders import Example, gather, pixels
+from plant_disease.training.metrics import auroc, expected_calibration_error, top_k_accuracy
 from plant_disease.training.recipe import Recipe
 
 PARITY = 1e-3
@@ -55,24 +57,29 @@ def export(run: Path, data: Path, models: Path, version: str, *, name: str) -> B
     The folder appears whole or not at all, and only after both runtimes gave the same logits for real photos.
 
     Raises:
-        ExportError: the version exists already, or the runtimes disagree.
+        ExportError: the run cannot be read, the version exists already, or the runtimes disagree.
+        BundleError: the version has characters that no version has.
+        RecipeError: see `folders.gather`.
     """
+    check_version(version)
     target = models / version
     if target.exists():
         raise ExportError(f"{target} exists already; a version never changes. Choose another one.")
-    training = json.loads((run / "training.json").read_text())
-    recipe = Recipe.model_validate(training["recipe"])
-    network = build(recipe.model.architecture, len(training["classes"]))
+    training = _read_run(run)
+    recipe = training.recipe
+    photos = gather(recipe, data)
+    if photos.classes != training.classes:
+        raise ExportError(f"The classes in {data} are not those that {run} was trained on.")
+    parity = photos.kept_back[:: max(1, len(photos.kept_back) // _PARITY_PHOTOS)]
+    network = build(recipe.model.architecture, len(training.classes))
     network.load_state_dict(load_file(run / WEIGHTS_FILE))
-    _, kept_back = training_examples(recipe, data, training["classes"])
-    _, scenes = split(non_leaves(data / recipe.data.non_leaves), recipe.data.holdout)
     draft = Manifest(
         name=name,
         version=version,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         architecture=recipe.model.architecture,
         input=Input(size=recipe.model.input_size, mean=MEAN, std=STD),
-        classes=tuple(ClassInfo.from_id(class_id) for class_id in training["classes"]),
+        classes=tuple(ClassInfo.from_id(class_id) for class_id in training.classes),
         calibration=Calibration(temperature=1),
         leaf_gate=LeafGate(slope=1, offset=0, threshold=0.5),
         decision=Decision(diagnosed_from=0.99),
@@ -85,16 +92,38 @@ def export(run: Path, data: Path, models: Path, version: str, *, name: str) -> B
         write_graph(network, draft.input, staged / ONNX_FILE)
         (staged / WEIGHTS_FILE).write_bytes((run / WEIGHTS_FILE).read_bytes())
         bundle = write_manifest(staged, draft)
-        check_parity(bundle, _pixels(kept_back[:: max(1, len(kept_back) // _PARITY_PHOTOS)], draft.input.size))
-        manifest = _calibrated(bundle, kept_back, scenes)
+        check_parity(bundle, _pixels(parity, draft.input.size))
+        manifest = _calibrated(bundle, photos.kept_back, photos.kept_back_scenes)
         (staged / CARD_FILE).write_text(_card(manifest, recipe))
         write_manifest(staged, manifest)
         staged.replace(target)
     return open_bundle(str(models), version=version)
 
 
+class _Run(BaseModel):
+    """What `fit` notes in training.json."""
+
+    classes: list[str]
+    recipe: Recipe
+
+
+def _read_run(run: Path) -> _Run:
+    try:
+        return _Run.model_validate_json((run / "training.json").read_text())
+    except (OSError, ValidationError) as error:
+        raise ExportError(
+            f"{run} is no folder that plant-disease train wrote: training.json cannot be read."
+        ) from error
+
+
 def point_channel(models: Path, channel: str, bundle: Bundle) -> None:
-    """Let a channel of a local model folder serve this version."""
+    """Let a channel of a local model folder serve this version.
+
+    Raises:
+        ExportError: the channel has characters that no channel has.
+    """
+    if not re.fullmatch(CHANNEL_PATTERN, channel):
+        raise ExportError(f"{channel!r} cannot name a channel: letters, digits, '_' and '-'.")
     path = models / "channels" / f"{channel}.json"
     path.parent.mkdir(exist_ok=True)
     pointer = Channel(version=bundle.manifest.version, manifest_sha256=bundle.sha256)
@@ -168,19 +197,23 @@ def _calibrated(bundle: Bundle, kept_back: list[Example], scenes: list[Example])
     labels = np.array([example.label for example in kept_back])
     calibration = fit_temperature(logits, labels)
     plain, probabilities = softmax(logits), softmax(logits / calibration.temperature)
+    decision = fit_decision(probabilities, labels)
+    diagnosed, correct = probabilities.max(axis=1) >= decision.diagnosed_from, probabilities.argmax(axis=1) == labels
     metrics: dict[str, JsonValue] = {
         "photos": len(kept_back),
         "top_1": round(top_k_accuracy(probabilities, labels, 1), 4),
         "top_3": round(top_k_accuracy(probabilities, labels, 3), 4),
         "ece_before": round(expected_calibration_error(plain, labels), 4),
         "ece_after": round(expected_calibration_error(probabilities, labels), 4),
+        "diagnosed": round(float(diagnosed.mean()), 4),
+        "diagnosed_right": round(float(correct[diagnosed].mean()), 4) if diagnosed.any() else None,
         "leaf_gate_auroc": round(auroc(evidence(logits), evidence(other)), 4),
     }
     return bundle.manifest.model_copy(
         update={
             "calibration": calibration,
             "leaf_gate": fit_leaf_gate(logits, other),
-            "decision": fit_decision(probabilities, labels),
+            "decision": decision,
             "metrics": {"holdout": metrics},
         }
     )
@@ -191,7 +224,7 @@ def _pixels(examples: list[Example], size: int) -> np.ndarray:
 
 
 def _outputs(bundle: Bundle, runtime: str, photos: np.ndarray) -> Output:
-    loaded = open_runtime("torch" if runtime == "torch" else "onnx", bundle, threads=2)
+    loaded = open_runtime("torch" if runtime == "torch" else "onnx", bundle, threads=available_cpus())
     parts = [loaded.run(photos[i : i + _BATCH]) for i in range(0, len(photos), _BATCH)]
     return Output(np.concatenate([p.logits for p in parts]), np.concatenate([p.features for p in parts]))
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plant_disease import images
+from plant_disease.errors import ImageError
 from plant_disease.images import Pixels
-from plant_disease.training.recipe import RecipeError
+from plant_disease.training.recipe import Recipe, RecipeError
 
 NON_LEAF = -1
 """The label of a picture without a leaf."""
@@ -22,6 +23,49 @@ class Example:
     path: Path
     label: int
     swap_background: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """All photos of a recipe.
+
+    Attributes:
+        classes: the class ids; a label is an index into them.
+        fitted: photos to fit the network to; repeats included.
+        kept_back: photos for calibration.
+        scenes, kept_back_scenes: the same of pictures without a leaf.
+    """
+
+    classes: list[str]
+    fitted: list[Example]
+    kept_back: list[Example]
+    scenes: list[Example]
+    kept_back_scenes: list[Example]
+
+
+def gather(recipe: Recipe, data: Path) -> Gathered:
+    """Find the photos that a recipe names, and part them.
+
+    Raises:
+        RecipeError: a folder is missing, or there are too few photos to train or to calibrate.
+    """
+    classes = class_ids(data / source.path for source in recipe.data.sources)
+    fitted: list[Example] = []
+    kept_back: list[Example] = []
+    for source in recipe.data.sources:
+        examples = labelled(data / source.path, classes, swap_background=source.swap_background)
+        train, holdout = split(examples, recipe.data.holdout)
+        fitted += train * source.repeat
+        kept_back += holdout
+    scenes, kept_back_scenes = split(non_leaves(data / recipe.data.non_leaves), recipe.data.holdout)
+    if len(fitted) < recipe.optimisation.batch_size:
+        raise RecipeError(f"There are {len(fitted)} photos to train on, less than one batch. Add photos.")
+    if not kept_back or not scenes or not kept_back_scenes:
+        raise RecipeError(
+            f"The holdout leaves {len(kept_back)} leaves, {len(scenes)} scenes without a leaf to train on and "
+            f"{len(kept_back_scenes)} to calibrate with; each must be at least one. Add photos, or change data.holdout."
+        )
+    return Gathered(classes, fitted, kept_back, scenes, kept_back_scenes)
 
 
 def class_ids(folders: Iterable[Path]) -> list[str]:
@@ -66,5 +110,12 @@ def split(examples: list[Example], holdout: float) -> tuple[list[Example], list[
 
 
 def pixels(example: Example, size: int) -> Pixels:
-    """The photo as the served model sees it: uint8 (size, size, 3)."""
-    return images.load(example.path.read_bytes(), size).pixels
+    """The photo as the served model sees it: uint8 (size, size, 3).
+
+    Raises:
+        RecipeError: it cannot be read; the message names the file.
+    """
+    try:
+        return images.load(example.path.read_bytes(), size).pixels
+    except (OSError, ImageError) as error:
+        raise RecipeError(f"{example.path}: {error}") from error
