@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
 
 import boto3
 import pytest
@@ -12,7 +11,6 @@ from tests.functions.faces import Face, Http, Lambda
 from tests.functions.photos import leaf
 from tests.servers import REGION
 
-FaceName = Literal["uvicorn", "functions-framework", "lambda"]
 AWS = {
     "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
     "AWS_SECRET_ACCESS_KEY": "not-a-secret",
@@ -85,7 +83,8 @@ def s3_face(folder: Path, moto_url: str) -> Iterator[Http]:
         aws_access_key_id=AWS["AWS_ACCESS_KEY_ID"],
         aws_secret_access_key=AWS["AWS_SECRET_ACCESS_KEY"],
     )
-    client.create_bucket(Bucket="leaf-uploads", CreateBucketConfiguration={"LocationConstraint": REGION})
+    location = {"LocationConstraint": REGION}
+    client.create_bucket(Bucket="leaf-uploads", CreateBucketConfiguration=location)  # type: ignore[arg-type]
     client.put_object(Bucket="leaf-uploads", Key="in/leaf.jpg", Body=leaf())
     client.put_object(Bucket="leaf-uploads", Key="secret/leaf.jpg", Body=leaf())
     with processes.uvicorn(

@@ -106,19 +106,29 @@ def event(
         http = {"method": method, "path": path, "protocol": "HTTP/1.1", "sourceIp": "192.0.2.1", "userAgent": "test"}
         context = {"accountId": "123456789012", "apiId": "abc", "domainName": domain, "http": http, "stage": "$default"}
         return {
-            **{"version": "2.0", "routeKey": "$default", "rawPath": path, "rawQueryString": query},
-            **{"headers": sent, "requestContext": context},
+            "version": "2.0",
+            "routeKey": "$default",
+            "rawPath": path,
+            "rawQueryString": query,
+            "headers": sent,
+            "requestContext": context,
             **common,
         }
     if kind == "rest":
         return {
-            **{"resource": "/{proxy+}", "path": path, "httpMethod": method, "headers": sent},
+            "resource": "/{proxy+}",
+            "path": path,
+            "httpMethod": method,
+            "headers": sent,
             "multiValueHeaders": {name: [value] for name, value in sent.items()},
             "queryStringParameters": dict(parse_qsl(query)) or None,
             "multiValueQueryStringParameters": parse_qs(query) or None,
             "pathParameters": {"proxy": path[1:]},
             "requestContext": {
-                **{"resourcePath": "/{proxy+}", "httpMethod": method, "path": f"/prod{path}", "stage": "prod"},
+                "resourcePath": "/{proxy+}",
+                "httpMethod": method,
+                "path": f"/prod{path}",
+                "stage": "prod",
                 "identity": {"sourceIp": "192.0.2.1"},
             },
             **common,

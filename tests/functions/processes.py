@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -125,10 +125,8 @@ def started(
         yield process
     finally:
         # The whole group: the Lambda emulator has children.
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(popen.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         popen.wait()
         print(process.log())
         running.remove(process)
@@ -148,7 +146,7 @@ def _answers(process: Process, health: bool) -> bool:
 def uvicorn(folder: Path, **settings: str) -> Iterator[Process]:
     """As the container runs it."""
     port = free_port()
-    command = [BIN / "uvicorn", "functions.predict.main:app", "--port", str(port), "--no-access-log"]
+    command: list[str | Path] = [BIN / "uvicorn", "functions.predict.main:app", "--port", str(port), "--no-access-log"]
     with started(command, port, folder, settings) as process:
         yield process
 
@@ -166,7 +164,7 @@ def functions_framework(folder: Path, **settings: str) -> Iterator[Process]:
     """As Google's Functions Framework runs it."""
     port = free_port()
     source = ["--source", "functions/predict/main.py", "--target", "predict", "--asgi"]
-    command = [BIN / "functions-framework", *source, "--host", "127.0.0.1", "--port", str(port)]
+    command: list[str | Path] = [BIN / "functions-framework", *source, "--host", "127.0.0.1", "--port", str(port)]
     with started(command, port, folder, settings) as process:
         yield process
 
@@ -175,7 +173,7 @@ def functions_framework(folder: Path, **settings: str) -> Iterator[Process]:
 def lambda_emulator(folder: Path, **settings: str) -> Iterator[Process]:
     """As AWS Lambda runs it: AWS's own emulator and runtime client."""
     port = free_port()
-    command = [
+    command: list[str | Path] = [
         *(BIN / "aws-lambda-rie", "--runtime-interface-emulator-address", f"127.0.0.1:{port}"),
         *("--runtime-api-address", f"127.0.0.1:{free_port()}"),
         *(sys.executable, "-m", "awslambdaric", "functions.predict.main.handler"),

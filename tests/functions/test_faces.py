@@ -87,7 +87,8 @@ def test_photos_of_one_plant(face: Face) -> None:
 
 def test_query(face: Face) -> None:
     headers = {"content-type": "image/jpeg"}
-    answer = face.ask("POST", "/predict", content=leaf(), headers=headers, query="top_k=2&crop=apple&crop=Corn%20%28maize%29")
+    query = "top_k=2&crop=apple&crop=Corn%20%28maize%29"
+    answer = face.ask("POST", "/predict", content=leaf(), headers=headers, query=query)
     assert answer.status == 200, answer.content
     predictions = answer.json()["predictions"]
     assert len(predictions) == 2

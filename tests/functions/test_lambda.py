@@ -3,6 +3,7 @@
 import json
 from urllib.parse import quote
 
+import httpx
 import pytest
 
 from tests.functions.faces import EVENT_KINDS, EventKind, Lambda, event
@@ -108,8 +109,6 @@ def test_a_hostile_request_id(emulator: Lambda) -> None:
 
 
 def _raw(emulator: Lambda, sent: dict[str, object]) -> dict[str, str]:
-    import httpx
-
     url = f"{emulator.process.url}/2015-03-31/functions/function/invocations"
     raw: dict[str, str] = httpx.post(url, json=sent, trust_env=False).json()
     return raw

@@ -1,0 +1,351 @@
+"""Clients that are slow, endless, gone or too many, at the level of sockets; and being stopped meanwhile."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.functions import processes
+from tests.functions.photos import form, huge, leaf
+from tests.functions.processes import Process
+
+JPEG = {"content-type": "image/jpeg"}
+MB = 1024 * 1024
+BODY_TIMEOUT_S = 1
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[Process]:
+    with processes.uvicorn(folder, PLANT_BODY_TIMEOUT_S=str(BODY_TIMEOUT_S), PLANT_MODEL_LOADING="eager") as process:
+        yield process
+
+
+@pytest.fixture(autouse=True)
+def _unharmed(server: Process) -> Iterator[None]:
+    """Whatever was done to it, the server serves the next one, and has noticed nothing that anyone must look at."""
+    before = len(server.log())
+    yield
+    assert httpx.post(f"{server.url}/predict", content=leaf(), headers=JPEG, trust_env=False).status_code == 200
+    assert "ERROR" not in server.log()[before:]
+    assert "Traceback" not in server.log()[before:]
+
+
+class Wire:
+    """A connection on which anything can be said."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def say(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def head(self) -> tuple[int, dict[str, str]]:
+        """Status and headers of the next answer."""
+        raw = await self.reader.readuntil(b"\r\n\r\n")
+        first, *lines = raw.decode().strip().split("\r\n")
+        return int(first.split()[1]), {k.lower(): v for k, v in (line.split(": ", 1) for line in lines)}
+
+    async def answer(self) -> tuple[int, dict[str, str], bytes]:
+        """The next answer, whole."""
+        status, headers = await self.head()
+        return status, headers, await self.reader.readexactly(int(headers["content-length"]))
+
+    async def closed(self, within_s: float) -> None:
+        """Wait until the server has closed the connection."""
+        async with asyncio.timeout(within_s):
+            # Whoever is still sending hears of it in one way or another.
+            with suppress(ConnectionError):
+                while await self.reader.read(65536):
+                    pass
+
+
+@asynccontextmanager
+async def connect(server: Process) -> AsyncIterator[Wire]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    try:
+        yield Wire(reader, writer)
+    finally:
+        writer.close()
+
+
+def head(*headers: str, path: str = "/predict", media_type: str = "image/jpeg") -> bytes:
+    lines = (f"POST {path} HTTP/1.1", "Host: x", f"Content-Type: {media_type}", *headers)
+    return "\r\n".join(lines).encode() + b"\r\n\r\n"
+
+
+CHUNK = b"10000\r\n" + bytes(0x10000) + b"\r\n"
+
+
+def test_a_body_that_stops_coming(server: Process) -> None:
+    async def run(framing: str, piece: bytes) -> None:
+        async with connect(server) as wire:
+            start = time.monotonic()
+            await wire.say(head(framing))
+            await wire.say(piece)
+            status, headers, body = await wire.answer()
+            assert time.monotonic() - start == pytest.approx(BODY_TIMEOUT_S, abs=0.7)
+            assert (status, b'"body_timeout"' in body) == (408, True)
+            assert headers["connection"] == "close"
+            assert headers["content-type"] == "application/problem+json"
+            await wire.closed(2)
+
+    async def both() -> None:
+        await asyncio.gather(
+            run("Content-Length: 100000", b"\xff\xd8\xff"), run("Transfer-Encoding: chunked", b"3\r\n\xff\xd8\xff\r\n")
+        )
+
+    asyncio.run(both())
+
+
+FORM = "multipart/form-data; boundary=edge"
+STARTS = {
+    "image/jpeg": leaf()[:1000],
+    FORM: form(leaf())[0][:1000],
+    "application/json": b'{"image": "',
+}
+"""How a good body starts."""
+
+
+@pytest.mark.parametrize("media_type", STARTS)
+def test_a_body_that_trickles(server: Process, media_type: str) -> None:
+    async def run() -> None:
+        async with connect(server) as wire:
+            start = time.monotonic()
+            await wire.say(head("Content-Length: 100000", media_type=media_type) + STARTS[media_type])
+
+            async def trickle() -> None:
+                while True:
+                    await wire.say(b"-")
+                    await asyncio.sleep(0.05)
+
+            trickling = asyncio.create_task(trickle())
+            status, headers, _ = await wire.answer()
+            assert (status, headers["connection"]) == (408, "close")
+            await wire.closed(2)
+            assert time.monotonic() - start < BODY_TIMEOUT_S + 3
+            trickling.cancel()
+            await asyncio.gather(trickling, return_exceptions=True)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("media_type", "path", "expected"),
+    [
+        ("image/jpeg", "/predict", 413),
+        ("application/json", "/predict", 413),
+        ("text/plain", "/predict", 415),
+        ("image/jpeg", "/nowhere", 404),
+        ("image/jpeg", "/predict?top_k=0", 422),
+        ("image/jpeg", "/health/live", 405),
+    ],
+)
+def test_a_body_without_end(server: Process, media_type: str, path: str, expected: int) -> None:
+    before, most = server.memory(), 0
+
+    async def run() -> None:
+        nonlocal most
+        async with connect(server) as wire:
+            await wire.say(head("Transfer-Encoding: chunked", path=path, media_type=media_type))
+
+            async def flood() -> None:
+                nonlocal most
+                while True:
+                    await wire.say(CHUNK)
+                    most = max(most, server.memory())
+
+            flooding = asyncio.create_task(flood())
+            async with asyncio.timeout(10):
+                status, headers, _ = await wire.answer()
+            assert (status, headers["connection"]) == (expected, "close")
+            await wire.closed(3)
+            flooding.cancel()
+            await asyncio.gather(flooding, return_exceptions=True)
+
+    asyncio.run(run())
+    # The limit of a body is 32 MiB; to join its chunks takes as much again.
+    assert most - before < 100 * MB
+
+
+def test_a_form_without_end(server: Process) -> None:
+    before, most = server.memory(), 0
+
+    async def run() -> None:
+        nonlocal most
+        async with connect(server) as wire:
+            await wire.say(head("Transfer-Encoding: chunked", media_type=FORM))
+            start = form(b"")[0].removesuffix(b"\r\n--edge--\r\n")
+            await wire.say(f"{len(start):x}\r\n".encode() + start + b"\r\n")
+
+            async def flood() -> None:
+                nonlocal most
+                while True:
+                    await wire.say(CHUNK)
+                    most = max(most, server.memory())
+
+            flooding = asyncio.create_task(flood())
+            async with asyncio.timeout(10):
+                status, headers, _ = await wire.answer()
+            assert (status, headers["connection"]) == (413, "close")
+            await wire.closed(3)
+            flooding.cancel()
+            await asyncio.gather(flooding, return_exceptions=True)
+
+    asyncio.run(run())
+    assert most - before < 150 * MB
+
+
+@pytest.mark.parametrize("announced", [32 * MB + 1, 10**12, 10**17])
+def test_an_announced_body_that_is_too_large(server: Process, announced: int) -> None:
+    async def run() -> None:
+        async with connect(server) as wire:
+            start = time.monotonic()
+            await wire.say(head(f"Content-Length: {announced}"))
+            status, headers, body = await wire.answer()
+            assert time.monotonic() - start < 0.5
+            assert (status, b"body_too_large" in body, headers["connection"]) == (413, True, "close")
+            await wire.closed(2)
+
+    asyncio.run(run())
+
+
+def test_whoever_waits_to_be_asked_is_not_asked(server: Process) -> None:
+    async def run() -> None:
+        async with connect(server) as wire:
+            await wire.say(head(f"Content-Length: {40 * MB}", "Expect: 100-continue"))
+            status, headers, _ = await wire.answer()
+            assert (status, headers["connection"]) == (413, "close")
+            await wire.closed(0.5)
+        async with connect(server) as wire:
+            await wire.say(head(f"Content-Length: {len(leaf())}", "Expect: 100-continue"))
+            assert (await wire.head())[0] == 100
+            await wire.say(leaf())
+            assert (await wire.answer())[0] == 200
+
+    asyncio.run(run())
+
+
+def test_the_answer_is_not_lost_to_a_reset(server: Process) -> None:
+    # The client sends all before it reads. Closed at once, its connection would be reset, and the answer with it.
+    async def run() -> None:
+        async with connect(server) as wire:
+            body = bytes(33 * MB)
+            await wire.say(head(f"Content-Length: {len(body)}"))
+            await wire.say(body)
+            await asyncio.sleep(0.2)
+            assert (await wire.answer())[0] == 413
+            await wire.closed(2)
+
+    asyncio.run(run())
+
+
+def test_a_small_body_keeps_the_connection(server: Process) -> None:
+    async def run() -> None:
+        async with connect(server) as wire:
+            request = head(f"Content-Length: {len(leaf())}", media_type="text/plain") + leaf()
+            for _ in range(3):
+                await wire.say(request)
+                status, headers, _ = await wire.answer()
+                assert (status, headers.get("connection")) == (415, None)
+            await wire.say(head(f"Content-Length: {len(leaf())}") + leaf())
+            assert (await wire.answer())[0] == 200
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("media_type", STARTS)
+def test_a_client_that_goes_away(server: Process, media_type: str) -> None:
+    async def run() -> None:
+        for data in (b"", STARTS[media_type], STARTS[media_type] + b"A" * 50_000):
+            async with connect(server) as wire:
+                request_id = f"gone-{media_type.partition(';')[0].replace('/', '-')}-{len(data)}"
+                announced = head(f"Content-Length: {MB}", f"X-Request-Id: {request_id}", media_type=media_type)
+                await wire.say(announced + data)
+                await asyncio.sleep(0.05)
+            line = await asyncio.to_thread(server.log_line, request_id)
+            assert (line["status"], line["severity"]) == (499, "INFO")
+
+    asyncio.run(run())
+
+
+def test_a_client_that_goes_away_before_the_answer(server: Process) -> None:
+    async def run() -> None:
+        async with connect(server) as wire:
+            await wire.say(head(f"Content-Length: {len(huge())}", "X-Request-Id: impatient") + huge())
+            await asyncio.sleep(0.05)
+        await asyncio.to_thread(server.log_line, "impatient")
+
+    asyncio.run(run())
+
+
+def test_nonsense_instead_of_http(server: Process) -> None:
+    async def run() -> None:
+        for nonsense in (
+            b"\x16\x03\x01\x02\0\1\0\1\xfc\3\3",
+            b"GET\r\n\r\n",
+            b"\0" * 5000,
+            b"A" * 100_000 + b"\r\n\r\n",
+        ):
+            async with connect(server) as wire:
+                await wire.say(nonsense)
+                assert (await wire.head())[0] == 400
+                await wire.closed(2)
+
+    asyncio.run(run())
+
+
+def test_overload(folder: Path) -> None:
+    with processes.uvicorn(folder, PLANT_MAX_QUEUE="1", PLANT_THREADS="1", PLANT_MODEL_LOADING="eager") as server:
+        url = f"{server.url}/predict"
+
+        def ask(_: int) -> tuple[int, float, httpx.Response]:
+            start = time.monotonic()
+            answer = httpx.post(url, content=huge(), headers={"content-type": "image/png"}, trust_env=False, timeout=30)
+            return answer.status_code, time.monotonic() - start, answer
+
+        with ThreadPoolExecutor(30) as pool:
+            answers = list(pool.map(ask, range(30)))
+        assert {status for status, _, _ in answers} == {200, 503}
+        for status, seconds, answer in answers:
+            if status == 503:
+                assert answer.json()["code"] == "overloaded"
+                assert int(answer.headers["retry-after"]) >= 1
+                assert seconds < 5
+        assert httpx.get(f"{server.url}/health/live", trust_env=False).status_code == 200
+        for _ in range(3):
+            assert ask(0)[0] == 200
+        # Two places, and nobody keeps one.
+        with ThreadPoolExecutor(2) as pool:
+            assert [status for status, _, _ in pool.map(ask, range(2))] == [200, 200]
+
+
+# Uvicorn, once done, ends by the signal that it was sent; as the first process of a container that is an exit with 0.
+@pytest.mark.parametrize(("start", "expected"), [(processes.uvicorn, -signal.SIGTERM), (processes.serve, 0)])
+def test_sigterm_lets_finish_what_runs(
+    start: Callable[..., AbstractContextManager[Process]], expected: int, folder: Path
+) -> None:
+    with start(folder, PLANT_THREADS="1", PLANT_MODEL_LOADING="eager") as server:
+        url = f"{server.url}/predict"
+        assert httpx.post(url, content=leaf(), headers=JPEG, trust_env=False).status_code == 200
+
+        def ask(_: int) -> int:
+            png = {"content-type": "image/png"}
+            return httpx.post(url, content=huge(), headers=png, trust_env=False, timeout=30).status_code
+
+        with ThreadPoolExecutor(6) as pool:
+            asked = [pool.submit(ask, i) for i in range(6)]
+            time.sleep(0.4)
+            assert not all(each.done() for each in asked)
+            code = server.terminate(within_s=10)
+        assert [each.result() for each in asked] == [200] * 6
+        assert code == expected
+        with pytest.raises(httpx.ConnectError):
+            ask(0)
