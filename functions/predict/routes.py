@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Query, Request
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 
 from plant_disease.service.auth import require_key
 from plant_disease.service.engine import Engine
@@ -26,6 +26,15 @@ class PredictQuery(BaseModel):
     crop: list[Annotated[str, StringConstraints(max_length=100)]] = Field(
         [], max_length=20, description="the plant is one of these: only their classes are considered, and renormalised"
     )
+    explain: bool = Field(False, description="not available yet: only false")
+    details: bool = Field(False, description="not available yet: only false")
+
+    @field_validator("explain", "details")
+    @classmethod
+    def _not_available_yet(cls, asked: bool) -> bool:
+        if asked:
+            raise ValueError("this service does not give it yet")
+        return asked
 
 
 @router.post(

@@ -101,8 +101,17 @@ QUERIES = {
     f"crop={'x' * 101}": "100",
     "&".join(["crop=apple"] * 21): "20",
     "topk=3": "topk",
-    "explain=maybe&x=1": "x",
+    "explain=true": "explain: Value error, this service does not give it yet",
+    "details=maybe": "details",
+    "x=1": "x",
 }
+
+
+def test_the_defaults_of_the_query_may_be_spelt_out(uvicorn_face: Http) -> None:
+    url = f"{uvicorn_face.process.url}/predict?top_k=3&explain=false&details=false"
+    answer = httpx.post(url, content=leaf(), headers=JPEG, trust_env=False)
+    assert answer.status_code == 200
+    assert answer.json()["explanation"] is None
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=lambda query: query[:20])
