@@ -1,7 +1,7 @@
-"""Leaves drawn by program: our own pictures of a diseased and a healthy leaf, for tests and examples.
+"""Leaves drawn by program: our own pictures of a diseased leaf, for tests and examples.
 
-A blade is a polygon with veins, shade and grain; a disease is a way of putting spots on it. Caricatures,
-plain enough for a model that has only seen photos.
+A blade is a polygon with veins, shade and grain; the disease is spots on it. Caricatures, plain enough for a
+model that has only seen photos.
 """
 
 from collections.abc import Callable
@@ -25,11 +25,6 @@ def cedar_apple_rust(seed: int) -> Image.Image:
             _disc(draw, x, y, radius * 0.45, (190, 70, 30))
 
     return _on_paper(_oval(0.72), (86, 128, 62), spots, rng)
-
-
-def healthy_blueberry(seed: int) -> Image.Image:
-    """Blueberry, healthy: a small smooth oval without a spot."""
-    return _on_paper(_oval(0.6), (58, 104, 56), lambda draw: None, np.random.default_rng(seed))
 
 
 def _oval(slenderness: float) -> list[tuple[float, float]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tests.leaves import cedar_apple_rust, healthy_blueberry
+from tests.leaves import cedar_apple_rust
 
 FOLDER = Path(__file__).parent / "photos"
 
@@ -57,7 +57,6 @@ def main() -> None:
     FOLDER.mkdir(exist_ok=True)
     for number, seed in enumerate((2, 4, 6), start=1):
         cedar_apple_rust(seed).save(FOLDER / f"apple-cedar-rust-{number}.jpg", quality=88)
-    healthy_blueberry(3).save(FOLDER / "blueberry-healthy.jpg", quality=88)
     robot().save(FOLDER / "robot.png", optimize=True)
     gradient().save(FOLDER / "gradient.webp", quality=90)
     exif = Image.Exif()

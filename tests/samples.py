@@ -9,10 +9,7 @@ DATA = Path(os.environ.get("PLANT_TEST_DATA", Path(__file__).parents[2] / "share
 RUST = PHOTOS / "apple-cedar-rust-1.jpg"
 RUST_CLASS = "Apple___Cedar_apple_rust"
 
-DRAWN: dict[Path, str] = {
-    **{PHOTOS / f"apple-cedar-rust-{number}.jpg": RUST_CLASS for number in (1, 2, 3)},
-    PHOTOS / "blueberry-healthy.jpg": "Blueberry___healthy",
-}
+DRAWN: dict[Path, str] = {PHOTOS / f"apple-cedar-rust-{number}.jpg": RUST_CLASS for number in (1, 2, 3)}
 
 REAL: dict[Path, str] = {
     photo: folder.name for folder in sorted(DATA.glob("leaves/val/*")) for photo in sorted(folder.glob("*.jpg"))[:2]

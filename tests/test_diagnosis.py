@@ -9,7 +9,7 @@ from plant_disease.bundle import open_bundle
 from plant_disease.classifier import Classifier, Diagnosis
 from plant_disease.runtimes import open_runtime
 from plant_disease.settings import bundled_models
-from tests.samples import DRAWN, LEAVES, NOT_LEAVES, RUST_CLASS
+from tests.samples import DRAWN, LEAVES, NOT_LEAVES, RUST, RUST_CLASS
 
 
 @pytest.fixture(scope="module")
@@ -55,13 +55,12 @@ def test_a_robot_is_no_healthy_tomato(classifier: Classifier, path: Path) -> Non
 
 
 def test_three_photos_of_one_plant(classifier: Classifier) -> None:
-    diagnosis = diagnose(classifier, *(path for path, class_id in DRAWN.items() if class_id == RUST_CLASS))
+    diagnosis = diagnose(classifier, *DRAWN)
     assert diagnosis.decision == "diagnosed"
     assert diagnosis.predictions[0].class_id == RUST_CLASS
 
 
 def test_knowing_the_crop_helps(classifier: Classifier) -> None:
-    rust = next(path for path, class_id in DRAWN.items() if class_id == RUST_CLASS)
-    hinted = diagnose(classifier, rust, crops=("apple",)).predictions[0]
+    hinted = diagnose(classifier, RUST, crops=("apple",)).predictions[0]
     assert hinted.class_id == RUST_CLASS
-    assert hinted.probability >= diagnose(classifier, rust).predictions[0].probability
+    assert hinted.probability >= diagnose(classifier, RUST).predictions[0].probability

@@ -22,7 +22,7 @@ def test_training_and_serving_give_the_same_array(tmp_path: Path) -> None:
     expects = bundle.manifest.input
     assert (expects.mean, expects.std) == (MEAN, STD)
     dataset = PhotoSet([Example(path, 0) for path in PHOTOS], expects.size)
-    assert len(dataset) == len(PHOTOS) >= 5
+    assert len(dataset) == len(PHOTOS) >= 3
     served = TorchRuntime(bundle, threads=1)
     received: list[torch.Tensor] = []
     served.network.backbone.register_forward_pre_hook(lambda _, inputs: received.append(inputs[0]))
