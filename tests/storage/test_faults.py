@@ -124,6 +124,20 @@ def test_anothers_write_after_an_answer_was_lost(remote: Place) -> None:
     assert store.read("new").data == b"theirs"
 
 
+def test_nothing_spins_after_a_write_was_cut_off(remote: Place) -> None:
+    store, proxy = warm(remote, HASTY)
+    for mode in ("slow", "drop"):
+        proxy.set(mode, after=20)
+        with pytest.raises(StorageUnavailable):
+            store.write("b", DATA)
+        proxy.set("refuse")
+    time.sleep(HASTY.attempt_s)
+    before = time.process_time()
+    time.sleep(0.5)
+    # What is left behind may wait for its connection to end, but must not keep a CPU busy meanwhile.
+    assert time.process_time() - before < 0.25
+
+
 def test_every_byte_grants_time() -> None:
     limits = Limits(attempt_s=1, min_bytes_per_s=100)
     assert Clock(limits).left() == pytest.approx(1, abs=0.1)

@@ -13,6 +13,7 @@ import boto3
 import urllib3
 from botocore import exceptions
 from botocore.config import Config
+from botocore.handlers import add_expect_header
 from botocore.parsers import ResponseParserError
 
 from plant_disease.errors import StorageError, WrongRegion
@@ -88,6 +89,8 @@ class S3Store(RemoteStore["S3Client"]):
                 "boto3 refuses the endpoint or the region. "
                 "Check AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL and AWS_DEFAULT_REGION."
             ) from error
+        # A server that goes away after "HTTP/1.1 100" leaves botocore reading its headers for ever, at full speed.
+        client.meta.events.unregister("before-call.s3", add_expect_header)
         return client
 
     def get(self, key: str, sink: Sink) -> str:
