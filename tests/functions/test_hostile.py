@@ -137,6 +137,26 @@ def test_a_body_that_trickles(server: Process, media_type: str) -> None:
     asyncio.run(run())
 
 
+async def flooded_until_refused(server: Process, wire: Wire, expected: int) -> int:
+    """Send chunks until the server has answered with this status and closed; the most memory it had meanwhile."""
+    most = 0
+
+    async def flood() -> None:
+        nonlocal most
+        while True:
+            await wire.say(CHUNK)
+            most = max(most, server.memory())
+
+    flooding = asyncio.create_task(flood())
+    async with asyncio.timeout(10):
+        status, headers, _ = await wire.answer()
+    assert (status, headers["connection"]) == (expected, "close")
+    await wire.closed(3)
+    flooding.cancel()
+    await asyncio.gather(flooding, return_exceptions=True)
+    return most
+
+
 @pytest.mark.parametrize(
     ("media_type", "path", "expected"),
     [
@@ -155,20 +175,7 @@ def test_a_body_without_end(server: Process, media_type: str, path: str, expecte
         nonlocal most
         async with connect(server) as wire:
             await wire.say(head("Transfer-Encoding: chunked", path=path, media_type=media_type))
-
-            async def flood() -> None:
-                nonlocal most
-                while True:
-                    await wire.say(CHUNK)
-                    most = max(most, server.memory())
-
-            flooding = asyncio.create_task(flood())
-            async with asyncio.timeout(10):
-                status, headers, _ = await wire.answer()
-            assert (status, headers["connection"]) == (expected, "close")
-            await wire.closed(3)
-            flooding.cancel()
-            await asyncio.gather(flooding, return_exceptions=True)
+            most = await flooded_until_refused(server, wire, expected)
 
     asyncio.run(run())
     # The limit of a body is 32 MiB; to join its chunks takes as much again.
@@ -184,20 +191,7 @@ def test_a_form_without_end(server: Process) -> None:
             await wire.say(head("Transfer-Encoding: chunked", media_type=FORM))
             start = form(b"")[0].removesuffix(b"\r\n--edge--\r\n")
             await wire.say(f"{len(start):x}\r\n".encode() + start + b"\r\n")
-
-            async def flood() -> None:
-                nonlocal most
-                while True:
-                    await wire.say(CHUNK)
-                    most = max(most, server.memory())
-
-            flooding = asyncio.create_task(flood())
-            async with asyncio.timeout(10):
-                status, headers, _ = await wire.answer()
-            assert (status, headers["connection"]) == (413, "close")
-            await wire.closed(3)
-            flooding.cancel()
-            await asyncio.gather(flooding, return_exceptions=True)
+            most = await flooded_until_refused(server, wire, 413)
 
     asyncio.run(run())
     assert most - before < 150 * MB
