@@ -9,7 +9,7 @@ from plant_disease.service.auth import require_key
 from plant_disease.service.engine import Engine
 from plant_disease.service.inputs import read_photos, request_body
 from plant_disease.service.problems import responses
-from plant_disease.service.schemas import ImageInfo, ModelIdentity, PredictAnswer, Timings
+from plant_disease.service.schemas import DetailedAnswer, ImageInfo, ModelIdentity, PredictAnswer, Timings
 from plant_disease.service.telemetry import record
 
 MAX_PHOTOS = 5
@@ -27,9 +27,9 @@ class PredictQuery(BaseModel):
         [], max_length=20, description="the plant is one of these: only their classes are considered, and renormalised"
     )
     explain: bool = Field(False, description="not available yet: only false")
-    details: bool = Field(False, description="not available yet: only false")
+    details: bool = Field(False, description="say of every class named what it means for the plant and what to do")
 
-    @field_validator("explain", "details")
+    @field_validator("explain")
     @classmethod
     def _not_available_yet(cls, asked: bool) -> bool:
         if asked:
@@ -43,7 +43,7 @@ class PredictQuery(BaseModel):
     openapi_extra={"requestBody": request_body()},
     responses=responses(400, 401, 403, 404, 408, 413, 415, 422, 503),
 )
-async def post_predict(request: Request, query: Annotated[PredictQuery, Query()]) -> PredictAnswer:
+async def post_predict(request: Request, query: Annotated[PredictQuery, Query()]) -> PredictAnswer | DetailedAnswer:
     """Diagnose one plant from one to five photos of it."""
     engine: Engine = request.app.state.engine
     engine.refuse_if_full()
@@ -51,7 +51,7 @@ async def post_predict(request: Request, query: Annotated[PredictQuery, Query()]
         encoded = await read_photos(request, engine.settings, most=MAX_PHOTOS)
     bundle, photos, diagnosis = await engine.diagnose(encoded, top_k=query.top_k, crops=query.crop)
     noted = record()
-    return PredictAnswer(
+    answer = PredictAnswer(
         request_id=noted.request_id,
         model=ModelIdentity.of(bundle),
         decision=diagnosis.decision,
@@ -65,3 +65,4 @@ async def post_predict(request: Request, query: Annotated[PredictQuery, Query()]
             total=round(noted.total_ms(), 1),
         ),
     )
+    return DetailedAnswer.of(answer) if query.details else answer

@@ -1,9 +1,11 @@
 """The answers of the service, as OpenAPI shows them."""
 
-from typing import Annotated, Literal
+from dataclasses import asdict, dataclass
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field
 
+from plant_disease.advice import Advice, advice_note, advise
 from plant_disease.bundle import Bundle
 from plant_disease.classifier import Decision, Prediction, Verdict
 from plant_disease.containers import Format
@@ -51,6 +53,26 @@ class PredictAnswer(BaseModel):
     explanation: None = None
     images: list[ImageInfo]
     timings_ms: Timings
+
+
+@dataclass(frozen=True, slots=True)
+class DetailedPrediction(Prediction):
+    """One class, how probable it is, and what it means for the plant; null where nothing is written about it."""
+
+    details: Advice | None
+
+
+class DetailedAnswer(PredictAnswer):
+    """A diagnosis of one plant, and what each class named means for it."""
+
+    predictions: tuple[DetailedPrediction, ...]
+    advice_note: Annotated[str, Field(description="advice, not a prescription: show it with the details")]
+
+    @classmethod
+    def of(cls, answer: PredictAnswer) -> Self:
+        """The same answer with details."""
+        detailed = [DetailedPrediction(**asdict(each), details=advise(each.class_id)) for each in answer.predictions]
+        return cls.model_validate({**dict(answer), "predictions": tuple(detailed), "advice_note": advice_note()})
 
 
 class ClassesAnswer(BaseModel):
