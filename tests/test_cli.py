@@ -6,6 +6,7 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,6 +61,14 @@ def test_one_bad_photo_fails_only_itself(tmp_path: Path) -> None:
         (("export", "recipes", "--data", ".", "--out", "/nowhere", "--version", "1"), 1),
         (("export", "recipes", "--data", ".", "--out", "/nowhere", "--version", "../1"), 1),
         (("models", "fetch", "--only", "secrets.txt"), 1),
+        (("models", "publish"), 2),
+        (("models", "publish", "/nowhere"), 2),
+        (("models", "publish", "recipes"), 1),
+        (("models", "promote"), 2),
+        (("models", "promote", "9.9.9"), 1),
+        (("models", "promote", "../x"), 1),
+        (("models", "rollback", "--channel", "no-such-channel"), 1),
+        (("models", "rollback", "--channel", "../x"), 1),
     ],
 )
 def test_exit_codes(arguments: tuple[str, ...], code: int) -> None:
@@ -84,6 +93,42 @@ def test_models_are_listed_shown_and_fetched(tmp_path: Path) -> None:
     paths = [Path(line) for line in fetched.stdout.splitlines()]
     assert {path.name for path in paths} == {"model.onnx", "weights.safetensors"}
     assert paths[0].read_bytes() == (models / "1.1.0" / paths[0].name).read_bytes()
+    answer = json.loads(run("models", "fetch", *uri, "--only", "model.onnx", "--json").stdout)
+    assert (answer["version"], list(answer["files"])) == ("1.1.0", ["model.onnx"])
+    assert Path(answer["files"]["model.onnx"]) in paths
+
+
+def test_models_are_published_promoted_and_rolled_back(tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    folders = {version: str(write_bundle(made, version)) for version in ("1.0.0", "1.1.0")}
+    uri = ("--model-uri", str(tmp_path / "store"))
+
+    def answer(*arguments: str) -> dict[str, Any]:
+        done = run("models", *arguments, *uri, "--json")
+        assert done.returncode == 0, done.stderr
+        parsed: dict[str, Any] = json.loads(done.stdout)
+        return parsed
+
+    first = answer("publish", folders["1.0.0"], "--promote", "stable")
+    assert first["published"]
+    moved = {"channel": "stable", "version": "1.0.0", "sha256": first["sha256"], "before": None}
+    assert first["promoted"] == moved
+    second = answer("publish", folders["1.1.0"])
+    assert second == {"version": "1.1.0", "sha256": second["sha256"], "published": True, "promoted": None}
+    assert not answer("publish", folders["1.1.0"])["published"]
+    promoted = answer("promote", "1.1.0")
+    assert promoted == {"channel": "stable", "version": "1.1.0", "sha256": second["sha256"], "before": "1.0.0"}
+    assert answer("rollback") == {**moved, "before": "1.1.0"}
+    assert json.loads(run("models", "list", *uri, "--json").stdout) == [
+        {"version": "1.0.0", "channels": ["stable"]},
+        {"version": "1.1.0", "channels": []},
+    ]
+    assert run("models", "promote", "1.1.0", *uri).stdout == "Channel stable: 1.0.0 -> 1.1.0.\n"
+    assert run("models", "promote", "1.1.0", *uri).stdout == "Channel stable serves 1.1.0 already.\n"
+    assert run("models", "rollback", *uri).stdout == "Channel stable: 1.1.0 -> 1.0.0.\n"
+    done = run("models", "rollback", *uri)
+    assert done.returncode == 1
+    assert "remembers no version before 1.0.0" in done.stderr
 
 
 def test_the_bundled_model_is_shown_to_people() -> None:

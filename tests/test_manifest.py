@@ -1,7 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
-from plant_disease.manifest import ClassInfo, Manifest
+from plant_disease.manifest import Channel, ClassInfo, Manifest, Pointer
 from tests.bundles import manifest
 
 
@@ -58,3 +58,15 @@ def test_a_manifest_survives_the_way_through_json() -> None:
 def test_what_is_wrong_in_a_manifest_is_refused(field: str, value: object) -> None:
     with pytest.raises(ValidationError):
         manifest(**{field: value})
+
+
+def test_a_channel_may_have_a_history() -> None:
+    served = {"version": "2.0.0", "manifest_sha256": "2" * 64}
+    before = {"version": "1.0.0", "manifest_sha256": "1" * 64}
+    assert Channel.model_validate(served).previous == ()
+    channel = Channel.model_validate({**served, "previous": [before]})
+    assert channel.previous == (Pointer.model_validate(before),)
+    assert Channel.model_validate_json(channel.model_dump_json()) == channel
+    for wrong in ({"previous": [served | {"surprise": 1}]}, {"previous": ["1.0.0"]}):
+        with pytest.raises(ValidationError):
+            Channel.model_validate(served | wrong)

@@ -7,7 +7,9 @@
 import contextlib
 import hashlib
 import os
+import re
 import secrets
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +18,7 @@ from typing import TypeVar
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from plant_disease.errors import BundleError, NotFound
-from plant_disease.manifest import MANIFEST_FILE, Channel, File, Manifest, Version
+from plant_disease.manifest import CHANNEL_PATTERN, MANIFEST_FILE, Channel, File, Manifest, Pointer, Version
 from plant_disease.storage import Store, open_store
 
 M = TypeVar("M", bound=BaseModel)
@@ -74,6 +76,10 @@ class Bundle:
                 partial.unlink()
         return target
 
+    def forget(self) -> None:
+        """Remove its files from the cache, as far as that is possible; the next `fetch` brings them back."""
+        shutil.rmtree(self._cache / self.sha256, ignore_errors=True)
+
     def _claim(self, folder: Path) -> None:
         """Make the folder, for this user alone: who could write to it could exchange a file after it was verified."""
         try:
@@ -98,20 +104,35 @@ def open_bundle(
         StorageError: the store did not give them.
     """
     store = open_model_store(uri)
-    expected_sha256 = None
-    if version is None:
-        pointer = read_channel(store, channel)
-        version, expected_sha256 = pointer.version, pointer.manifest_sha256
-    check_version(version)
-    name = f"{version}/{MANIFEST_FILE}"
-    raw = store.read(name).data
-    sha256 = hashlib.sha256(raw).hexdigest()
-    if expected_sha256 not in (None, sha256):
-        raise BundleError(f"{uri}/{name} is not the manifest that channel {channel!r} names: its sha256 differs.")
-    manifest = _parse(Manifest, raw, f"{uri}/{name}")
-    if manifest.version != version:
-        raise BundleError(f"{uri}/{name} says that it is version {manifest.version}.")
-    return Bundle(manifest, sha256, store, cache)
+    if version is not None:
+        return open_version(store, version, cache=cache)
+    return open_pointed(store, channel, read_channel(store, channel), cache=cache)
+
+
+def open_version(store: Store, version: str, *, cache: Path = DEFAULT_CACHE) -> Bundle:
+    """The version of this name, whatever its content.
+
+    Raises:
+        BundleError: the manifest is malformed.
+        StorageError: the store did not give it.
+    """
+    return _bundle(store, version, _read_manifest(store, version), cache)
+
+
+def open_pointed(store: Store, channel: str, pointer: Pointer, *, cache: Path = DEFAULT_CACHE) -> Bundle:
+    """The version that a channel points to, or pointed to once.
+
+    Raises:
+        BundleError: the manifest is malformed, or not the one that the channel names.
+        StorageError: the store did not give it.
+    """
+    raw = _read_manifest(store, pointer.version)
+    if hashlib.sha256(raw).hexdigest() != pointer.manifest_sha256:
+        raise BundleError(
+            f"{store.uri}/{pointer.version}/{MANIFEST_FILE} is not the manifest that channel {channel!r} names: "
+            "its sha256 differs."
+        )
+    return _bundle(store, pointer.version, raw, cache)
 
 
 def open_model_store(uri: str) -> Store:
@@ -131,15 +152,26 @@ def read_channel(store: Store, channel: str) -> Channel:
     """The version that a channel names.
 
     Raises:
-        BundleError: the channel is malformed.
+        BundleError: the channel is malformed, or its name is.
         NotFound: there is no such channel.
     """
-    name = f"channels/{channel}.json"
+    name = channel_file(channel)
     try:
         raw = store.read(name).data
     except NotFound as error:
         raise NotFound(f"There is no channel {channel!r} at {store.uri}: {error}") from error
-    return _parse(Channel, raw, f"{store.uri}/{name}")
+    return parse_document(Channel, raw, f"{store.uri}/{name}")
+
+
+def channel_file(channel: str) -> str:
+    """The name of a channel's document in a store.
+
+    Raises:
+        BundleError: the channel has characters that no channel has.
+    """
+    if not re.fullmatch(CHANNEL_PATTERN, channel):
+        raise BundleError(f"{channel!r} cannot name a channel: letters, digits, '_' and '-', at most 64.")
+    return f"channels/{channel}.json"
 
 
 def list_versions(store: Store) -> dict[str, list[str]]:
@@ -162,6 +194,24 @@ def list_versions(store: Store) -> dict[str, list[str]]:
     return dict(sorted(versions.items()))
 
 
+def parse_document(model: type[M], raw: bytes, where: str) -> M:
+    """Read a manifest or a channel.
+
+    Args:
+        model: which of them.
+        raw: its bytes.
+        where: for the message.
+
+    Raises:
+        BundleError: it is malformed; the message names what.
+    """
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
+        raise BundleError(f"{where} is not valid: {faults}") from error
+
+
 def describe_file(path: Path) -> File:
     """Size and sha256 of a file, as a manifest lists them."""
     return File(sha256=_sha256(path), size=path.stat().st_size)
@@ -181,16 +231,21 @@ def check_version(version: str) -> None:
         ) from error
 
 
+def _read_manifest(store: Store, version: str) -> bytes:
+    check_version(version)
+    return store.read(f"{version}/{MANIFEST_FILE}").data
+
+
+def _bundle(store: Store, version: str, raw: bytes, cache: Path) -> Bundle:
+    where = f"{store.uri}/{version}/{MANIFEST_FILE}"
+    manifest = parse_document(Manifest, raw, where)
+    if manifest.version != version:
+        raise BundleError(f"{where} says that it is version {manifest.version}.")
+    return Bundle(manifest, hashlib.sha256(raw).hexdigest(), store, cache)
+
+
 def _unwritable(folder: Path, why: str | None) -> BundleError:
     return BundleError(f"{folder} cannot be used as a cache ({why}). Set PLANT_MODEL_CACHE to a folder that can.")
-
-
-def _parse(model: type[M], raw: bytes, where: str) -> M:
-    try:
-        return model.model_validate_json(raw)
-    except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
-        raise BundleError(f"{where} is not valid: {faults}") from error
 
 
 def _matches(path: Path, expected: File) -> bool:

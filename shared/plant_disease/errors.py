@@ -14,6 +14,7 @@
     │   ├── TooLarge               the object is larger than the reader is ready to hold
     │   └── StorageUnavailable     time-out, refused connection, 5xx: may pass; was retried
     ├── BundleError                the model bundle is not what its manifest promises
+    ├── PublishRefused             a version or a channel cannot be changed in the way that was asked
     ├── ConfigurationError         an environment variable or option cannot be used
     ├── RuntimeUnavailable         the inference runtime asked for is not installed
     └── InvalidQuestion            a parameter does not fit the model
@@ -78,6 +79,10 @@ class StorageUnavailable(StorageError):
 
 class BundleError(PlantDiseaseError):
     """A model bundle is not what its manifest promises: wrong size, wrong sha256, invalid manifest."""
+
+
+class PublishRefused(PlantDiseaseError):
+    """A version is there already with other content, or a channel cannot be moved so."""
 
 
 class ConfigurationError(PlantDiseaseError):

@@ -41,6 +41,13 @@ class Loader(Generic[T]):
                 self._future = future
             return self._future
 
+    def replace(self, result: T) -> None:
+        """Give this to all who ask from now on. Who got the old result keeps it until done; nothing here does."""
+        future: Future[T] = Future()
+        future.set_result(result)
+        with self._lock:
+            self._future = future
+
     @property
     def state(self) -> State:
         """What has become of it so far; asking starts nothing."""

@@ -1,17 +1,19 @@
 """What a model bundle says about itself: `manifest.json`, and the channel that points to it."""
 
 import re
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PositiveFloat, StringConstraints, model_validator
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
+Precision = Literal["fp32", "int8"]
 Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 
 CHANNEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 
 ONNX_FILE = "model.onnx"
+ONNX_INT8_FILE = "model.int8.onnx"
 WEIGHTS_FILE = "weights.safetensors"
 CARD_FILE = "MODEL_CARD.md"
 MANIFEST_FILE = "manifest.json"
@@ -62,9 +64,13 @@ class Calibration(_Part):
 
 
 class LeafGate(_Part):
-    """Is there a leaf at all: sigmoid(slope * evidence + offset), with `classifier.evidence` of the logits."""
+    """Is there a leaf at all: sigmoid(slope * evidence + weights @ pooled + offset).
+
+    With `classifier.evidence` of the logits and the pooled feature map: a logistic regression on what the network sees.
+    """
 
     slope: float
+    weights: tuple[float, ...] = Field((), description="one for each channel of the feature map; none: evidence alone")
     offset: float
     threshold: float = Field(gt=0, lt=1)
 
@@ -95,6 +101,7 @@ class Manifest(_Part):
     calibration: Calibration
     leaf_gate: LeafGate
     decision: Decision
+    precision: Precision = Field("fp32", description="of the graph that is served unless another is asked for")
     metrics: dict[str, JsonValue] = {}
     files: dict[FileName, File]
 
@@ -105,14 +112,22 @@ class Manifest(_Part):
             raise ValueError("class_id must be unique")
         if ONNX_FILE not in self.files:
             raise ValueError(f"files must name {ONNX_FILE}")
+        if self.precision == "int8" and ONNX_INT8_FILE not in self.files:
+            raise ValueError(f"files must name {ONNX_INT8_FILE}, which is served")
         return self
 
 
-class Channel(_Part):
-    """`channels/<name>.json`: the version that a channel serves now."""
+class Pointer(_Part):
+    """A version, and that it is this one and no other."""
 
     version: Version
     manifest_sha256: Sha256
+
+
+class Channel(Pointer):
+    """`channels/<name>.json`: the version that a channel serves now, and those it served before, latest first."""
+
+    previous: tuple[Pointer, ...] = ()
 
 
 def _folded(name: str) -> str:

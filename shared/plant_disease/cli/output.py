@@ -44,7 +44,7 @@ def counting() -> Progress:
     )
 
 
-def downloading() -> Progress:
+def transferring() -> Progress:
     """A progress bar for bytes."""
     return Progress(
         TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeRemainingColumn(), console=errors_console
