@@ -11,7 +11,7 @@ from plant_disease.bundle import DEFAULT_CACHE
 from plant_disease.cpu import available_cpus
 from plant_disease.errors import ConfigurationError
 from plant_disease.manifest import CHANNEL_PATTERN, Version
-from plant_disease.runtimes import RuntimeName
+from plant_disease.runtimes import PrecisionName, RuntimeName
 
 _PACKAGE = Path(__file__).parent
 
@@ -42,8 +42,18 @@ class Settings(BaseSettings):
     model_retry_s: float = Field(
         5.0, ge=0, le=300, description="Seconds for which a failed load is remembered before it is tried again."
     )
+    model_refresh_s: float = Field(
+        60.0,
+        ge=0,
+        le=86_400,
+        description="Seconds after which the channel is read again; if it names another model by then, that one is "
+        "loaded beside the old one and takes its place. 0: never.",
+    )
     model_cache: Path = Field(DEFAULT_CACHE, description="Folder for downloaded models; must be writable.")
     runtime: RuntimeName = Field("onnx", description="Inference runtime; `torch` needs the extra of that name.")
+    precision: PrecisionName = Field(
+        "auto", description="Of the ONNX graph; `auto` is the one that the model was calibrated with."
+    )
     device: str = Field("cpu", description="Device of the torch runtime, such as `cuda:0`.")
     threads: int = Field(
         default_factory=lambda: min(256, available_cpus()),

@@ -13,6 +13,7 @@ from plant_disease.bundle import Bundle
 from plant_disease.images import Pixels
 
 RuntimeName = Literal["onnx", "torch"]
+PrecisionName = Literal["auto", "fp32", "int8"]
 Floats = npt.NDArray[np.float32]
 
 
@@ -35,7 +36,9 @@ class Runtime(Protocol):
         """One forward pass over a uint8 RGB batch of shape (N, size, size, 3)."""
 
 
-def open_runtime(name: RuntimeName, bundle: Bundle, *, threads: int, device: str = "cpu") -> Runtime:
+def open_runtime(
+    name: RuntimeName, bundle: Bundle, *, threads: int, device: str = "cpu", precision: PrecisionName = "auto"
+) -> Runtime:
     """Load a bundle's network.
 
     Args:
@@ -43,10 +46,11 @@ def open_runtime(name: RuntimeName, bundle: Bundle, *, threads: int, device: str
         bundle: where the network comes from; only the file this runtime needs is fetched.
         threads: for one forward pass.
         device: `cpu`, or for torch any torch device such as `cuda:0`.
+        precision: of the ONNX graph; `auto` is what the bundle was calibrated with. torch always computes in fp32.
 
     Raises:
         RuntimeUnavailable: its package is not installed, or the device is not there.
-        BundleError, StorageError: the network could not be fetched.
+        BundleError, StorageError: the network could not be fetched; BundleError also if it has no such precision.
     """
     if name == "torch":
         from plant_disease.runtimes.torch import TorchRuntime
@@ -54,4 +58,6 @@ def open_runtime(name: RuntimeName, bundle: Bundle, *, threads: int, device: str
         return TorchRuntime(bundle, threads=threads, device=device)
     from plant_disease.runtimes.onnx import OnnxRuntime
 
-    return OnnxRuntime(bundle, threads=threads)
+    return OnnxRuntime(
+        bundle, threads=threads, precision=bundle.manifest.precision if precision == "auto" else precision
+    )

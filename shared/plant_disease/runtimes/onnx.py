@@ -6,23 +6,23 @@ import onnxruntime
 from plant_disease.bundle import Bundle
 from plant_disease.errors import BundleError
 from plant_disease.images import Pixels
-from plant_disease.manifest import ONNX_FILE
+from plant_disease.manifest import ONNX_FILE, ONNX_INT8_FILE, Precision
 from plant_disease.runtimes import Output
 
 _OUTPUTS = ["logits", "features"]
 
 
 class OnnxRuntime:
-    """A bundle's `model.onnx` in an inference session."""
+    """A bundle's `model.onnx` or `model.int8.onnx` in an inference session."""
 
-    def __init__(self, bundle: Bundle, *, threads: int) -> None:
+    def __init__(self, bundle: Bundle, *, threads: int, precision: Precision) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         # A pool that spins between requests burns the CPU quota that the next request needs.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-        path = bundle.fetch(ONNX_FILE)
+        path = bundle.fetch(ONNX_INT8_FILE if precision == "int8" else ONNX_FILE)
         manifest = bundle.manifest
         try:
             self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

@@ -8,7 +8,7 @@ import io
 import random
 
 import numpy as np
-from PIL import Image, ImageChops, ImageFilter
+from PIL import Image, ImageChops, ImageEnhance, ImageFilter
 from torch import Tensor
 
 from plant_disease.architectures._torchvision import torchvision
@@ -63,17 +63,38 @@ class Augment:
         if mask is None:
             return image
         scene = self._scene(image.size)
-        angle, zoom = random.uniform(-180, 180), random.uniform(0.5, 1.1)
-        side = (round(image.width * zoom), round(image.height * zoom))
-        corner = (_offset(image.width, side[0]), _offset(image.height, side[1]))
-        turned = [i.rotate(angle, Image.Resampling.BILINEAR).resize(side) for i in (image, mask)]
-        scene.paste(turned[0], corner, turned[1])
+        if random.random() < 0.4:
+            _foliage(scene, image, mask)
+        zoom = random.uniform(0.5, 1.1)
+        leaf, shape = _turned(image, mask, round(image.width * zoom))
+        scene.paste(leaf, (_offset(scene.width, leaf.width), _offset(scene.height, leaf.height)), shape)
         return scene
 
     def _scene(self, size: tuple[int, int]) -> Image.Image:
         if random.random() < 0.15:
             return Image.new("RGB", size, tuple(random.choices(range(256), k=3)) if random.random() < 0.6 else "black")
         return Image.fromarray(random.choice(self._backgrounds)).resize(size)
+
+
+def _foliage(scene: Image.Image, image: Image.Image, mask: Image.Image) -> None:
+    """Cover a scene with more leaves of the plant, in shade and out of focus: outdoors, leaves hang before leaves."""
+    small = (128, 128)
+    image, mask = image.resize(small), mask.resize(small)
+    side = random.randint(64, 192)
+    for _ in range(random.randint(3, 9)):
+        leaf, shape = _turned(image, mask, round(side * random.uniform(0.7, 1.2)))
+        leaf = ImageEnhance.Brightness(leaf).enhance(random.uniform(0.3, 1.0))
+        if random.random() < 0.5:
+            leaf = leaf.filter(ImageFilter.GaussianBlur(random.uniform(0.5, 3)))
+        x, y = (random.randint(-side // 2, extent - side // 2) for extent in scene.size)
+        scene.paste(leaf, (x, y), shape)
+
+
+def _turned(image: Image.Image, mask: Image.Image, side: int) -> tuple[Image.Image, Image.Image]:
+    """A leaf and its mask at any angle, `side` px wide and high."""
+    angle = random.uniform(-180, 180)
+    turned, shape = (i.rotate(angle, Image.Resampling.BILINEAR).resize((side, side)) for i in (image, mask))
+    return turned, shape
 
 
 def _offset(whole: int, part: int) -> int:

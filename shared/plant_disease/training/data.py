@@ -1,15 +1,19 @@
 """Photos as torch datasets."""
 
+import random
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from plant_disease.images import Pixels
 from plant_disease.training.augment import Augment
 from plant_disease.training.folders import Example, pixels
 
 
-class TrainingSet(Dataset[tuple[Tensor, int]]):
-    """Augmented photos, uint8 (3, size, size), and labels. Photos are decoded at `decode_size` px first."""
+class TrainingSet(Dataset[tuple[Tensor, int, int]]):
+    """Augmented photos, uint8 (3, size, size), labels and sources. Photos are decoded at `decode_size` px first."""
 
     decode_size = 256
 
@@ -20,10 +24,18 @@ class TrainingSet(Dataset[tuple[Tensor, int]]):
     def __len__(self) -> int:
         return len(self._examples)
 
-    def __getitem__(self, index: int) -> tuple[Tensor, int]:
+    def __getitem__(self, index: int) -> tuple[Tensor, int, int]:
         example = self._examples[index]
         decoded = pixels(example, self.decode_size)
-        return self._augment(decoded, swap_background=example.swap_background), example.label
+        return self._augment(decoded, swap_background=example.swap_background), example.label, example.source
+
+
+def hard_views(examples: list[Example], augment: Augment, seed: int) -> Pixels:
+    """Every photo once, changed as in training and always so: uint8 (N, size, size, 3)."""
+    random.seed(seed)
+    torch.manual_seed(seed)
+    changed = TrainingSet(examples, augment)
+    return np.stack([changed[index][0].permute(1, 2, 0).numpy() for index in range(len(examples))])
 
 
 class PhotoSet(Dataset[tuple[Tensor, int]]):

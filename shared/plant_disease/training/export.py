@@ -1,10 +1,8 @@
 """From trained weights to a bundle that proves itself before it is written."""
 
 import datetime
-import re
 import tempfile
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,17 +13,17 @@ from torch import Tensor, nn
 
 from plant_disease.architectures import Network, build
 from plant_disease.bundle import Bundle, check_version, describe_file, open_bundle
-from plant_disease.classifier import evidence, softmax
+from plant_disease.classifier import softmax
 from plant_disease.cpu import available_cpus
 from plant_disease.errors import PlantDiseaseError
+from plant_disease.explanation.head import HEAD_FILE, write_head
+from plant_disease.images import Pixels
 from plant_disease.manifest import (
-    CARD_FILE,
-    CHANNEL_PATTERN,
     MANIFEST_FILE,
     ONNX_FILE,
+    ONNX_INT8_FILE,
     WEIGHTS_FILE,
     Calibration,
-    Channel,
     ClassInfo,
     Decision,
     File,
@@ -33,17 +31,27 @@ from plant_disease.manifest import (
     LeafGate,
     Manifest,
 )
-from plant_disease.runtimes import Output, open_runtime
-from plant_disease.training.calibrate import fit_decision, fit_leaf_gate, fit_temperature
-from plant_disease.training.fit import MEAN, STD
-from plant_disease.training.folders import Example, gather, pixels
-from plant_disease.training.metrics import auroc, expected_calibration_error, top_k_accuracy
+from plant_disease.runtimes import Output, PrecisionName, RuntimeName, open_runtime
+from plant_disease.training.augment import Augment
+from plant_disease.training.calibrate import Seen, fit_decision, fit_leaf_gate, fit_temperature
+from plant_disease.training.data import TrainingSet, hard_views
+from plant_disease.training.fit import MEAN, RUN_FILE, STD
+from plant_disease.training.folders import Gathered, gather, pixels
+from plant_disease.training.metrics import expected_calibration_error, top_k_accuracy
+from plant_disease.training.quantise import quantise
 from plant_disease.training.recipe import Recipe
 
 PARITY = 1e-3
 """Largest difference between the logits of the two runtimes that an export accepts."""
 
+INT8_LOSS = 0.003
+"""Share of the photos kept back that int8 may get wrong beyond those that float32 does."""
+
+INT8_AGREEMENT = 0.99
+"""Share of the photos kept back on which both must name the same class."""
+
 _PARITY_PHOTOS = 32
+_CALIBRATION_PHOTOS = 256
 _BATCH = 16
 
 
@@ -54,7 +62,8 @@ class ExportError(PlantDiseaseError):
 def export(run: Path, data: Path, models: Path, version: str, *, name: str) -> Bundle:
     """Export a training run as `models/<version>`, calibrated on the photos that the run kept back.
 
-    The folder appears whole or not at all, and only after both runtimes gave the same logits for real photos.
+    The folder appears whole or not at all, and only after both runtimes gave the same logits for real photos. The
+    int8 graph is in it, and served, where it is as good as the float32 one (`_int8_is_as_good`).
 
     Raises:
         ExportError: the run cannot be read, the version exists already, or the runtimes disagree.
@@ -70,7 +79,6 @@ def export(run: Path, data: Path, models: Path, version: str, *, name: str) -> B
     photos = gather(recipe, data)
     if photos.classes != training.classes:
         raise ExportError(f"The classes in {data} are not those that {run} was trained on.")
-    parity = photos.kept_back[:: max(1, len(photos.kept_back) // _PARITY_PHOTOS)]
     network = build(recipe.model.architecture, len(training.classes))
     network.load_state_dict(load_file(run / WEIGHTS_FILE))
     draft = Manifest(
@@ -85,17 +93,22 @@ def export(run: Path, data: Path, models: Path, version: str, *, name: str) -> B
         decision=Decision(diagnosed_from=0.99),
         files={ONNX_FILE: File(sha256="0" * 64, size=1)},
     )
+    holdout = _Holdout(photos, draft.input.size)
     models.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=models, prefix=".export-") as folder:
         staged = Path(folder) / version
         staged.mkdir()
         write_graph(network, draft.input, staged / ONNX_FILE)
         (staged / WEIGHTS_FILE).write_bytes((run / WEIGHTS_FILE).read_bytes())
+        write_head(staged / WEIGHTS_FILE, staged / HEAD_FILE)
         bundle = write_manifest(staged, draft)
-        check_parity(bundle, _pixels(parity, draft.input.size))
-        manifest = _calibrated(bundle, photos.kept_back, photos.kept_back_scenes)
-        (staged / CARD_FILE).write_text(_card(manifest, recipe))
-        write_manifest(staged, manifest)
+        check_parity(bundle, _spread(holdout.leaves, _PARITY_PHOTOS))
+        bundle, comparison = _quantised(staged, bundle, holdout)
+        manifest = _calibrated(bundle, holdout)
+        metrics = {**manifest.metrics, "int8": comparison, "training": _training_notes(recipe, photos)}
+        write_manifest(staged, manifest.model_copy(update={"metrics": metrics}))
+        for file in staged.iterdir():
+            file.chmod(0o644)  # safetensors writes files that only their owner can read
         staged.replace(target)
     return open_bundle(str(models), version=version)
 
@@ -109,27 +122,9 @@ class _Run(BaseModel):
 
 def _read_run(run: Path) -> _Run:
     try:
-        return _Run.model_validate_json((run / "training.json").read_text())
+        return _Run.model_validate_json((run / RUN_FILE).read_text())
     except (OSError, ValidationError) as error:
-        raise ExportError(
-            f"{run} is no folder that plant-disease train wrote: training.json cannot be read."
-        ) from error
-
-
-def point_channel(models: Path, channel: str, bundle: Bundle) -> None:
-    """Let a channel of a local model folder serve this version.
-
-    Raises:
-        ExportError: the channel has characters that no channel has.
-    """
-    if not re.fullmatch(CHANNEL_PATTERN, channel):
-        raise ExportError(f"{channel!r} cannot name a channel: letters, digits, '_' and '-'.")
-    path = models / "channels" / f"{channel}.json"
-    path.parent.mkdir(exist_ok=True)
-    pointer = Channel(version=bundle.manifest.version, manifest_sha256=bundle.sha256)
-    partial = path.with_suffix(".partial")
-    partial.write_text(pointer.model_dump_json(indent=2) + "\n")
-    partial.replace(path)
+        raise ExportError(f"{run} is no folder that plant-disease train wrote: {RUN_FILE} cannot be read.") from error
 
 
 def write_graph(network: Network, expects: Input, path: Path) -> None:
@@ -165,7 +160,7 @@ def check_parity(bundle: Bundle, photos: np.ndarray) -> float:
     Raises:
         ExportError: it is above PARITY.
     """
-    onnx, torch_ = (_outputs(bundle, name, photos) for name in ("onnx", "torch"))
+    onnx, torch_ = _outputs(bundle, "fp32", photos), _outputs(bundle, "fp32", photos, "torch")
     difference = float(np.abs(onnx.logits - torch_.logits).max())
     if not difference <= PARITY:
         raise ExportError(f"The logits of the ONNX graph differ from torch's by {difference:.2e} (at most {PARITY}).")
@@ -190,64 +185,95 @@ class _Served(nn.Module):
         return logits, features
 
 
-def _calibrated(bundle: Bundle, kept_back: list[Example], scenes: list[Example]) -> Manifest:
-    size = bundle.manifest.input.size
-    logits = _outputs(bundle, "onnx", _pixels(kept_back, size)).logits
-    other = _outputs(bundle, "onnx", _pixels(scenes, size)).logits
-    labels = np.array([example.label for example in kept_back])
-    calibration = fit_temperature(logits, labels)
-    plain, probabilities = softmax(logits), softmax(logits / calibration.temperature)
-    decision = fit_decision(probabilities, labels)
-    diagnosed, correct = probabilities.max(axis=1) >= decision.diagnosed_from, probabilities.argmax(axis=1) == labels
+class _Holdout:
+    """The photos that were kept back, as served and made hard; uint8 (N, size, size, 3) each."""
+
+    def __init__(self, photos: Gathered, size: int) -> None:
+        augment = Augment(size, [pixels(scene, TrainingSet.decode_size) for scene in photos.scenes])
+        scenes = [*photos.kept_back_scenes, *photos.scenes]
+        self.leaves = np.stack([pixels(example, size) for example in photos.kept_back])
+        self.labels = np.array([example.label for example in photos.kept_back])
+        self.hard_leaves = hard_views(photos.kept_back, augment, seed=0)
+        plain_scenes = np.stack([pixels(example, size) for example in scenes])
+        self.non_leaves = np.concatenate([plain_scenes, *(hard_views(scenes, augment, seed) for seed in range(3))])
+
+
+def _quantised(staged: Path, bundle: Bundle, holdout: _Holdout) -> tuple[Bundle, JsonValue]:
+    """Add the int8 graph and serve it, if it is as good; with how it compares."""
+    quantise(staged / ONNX_FILE, staged / ONNX_INT8_FILE, _spread(holdout.leaves, _CALIBRATION_PHOTOS))
+    both = write_manifest(staged, bundle.manifest)
+    exact, coarse = (_outputs(both, p, holdout.leaves).logits.argmax(axis=1) for p in ("fp32", "int8"))
+    loss = float((exact == holdout.labels).mean() - (coarse == holdout.labels).mean())
+    agreement = float((exact == coarse).mean())
+    comparison: JsonValue = {"photos": len(exact), "top_1_lost": round(loss, 4), "agreement": round(agreement, 4)}
+    if loss <= INT8_LOSS and agreement >= INT8_AGREEMENT:
+        return write_manifest(staged, bundle.manifest.model_copy(update={"precision": "int8"})), comparison
+    (staged / ONNX_INT8_FILE).unlink()
+    return write_manifest(staged, bundle.manifest), comparison
+
+
+def _calibrated(bundle: Bundle, holdout: _Holdout) -> Manifest:
+    """The manifest with temperature, gate and threshold, all from what the served graph gives."""
+    labels = holdout.labels
+    leaves, hard, others = (
+        Seen.of(_outputs(bundle, "auto", photos))
+        for photos in (holdout.leaves, holdout.hard_leaves, holdout.non_leaves)
+    )
+    calibration = fit_temperature(leaves.logits, labels)
+    plain, probabilities = softmax(leaves.logits), softmax(leaves.logits / calibration.temperature)
+    hard_probabilities = softmax(hard.logits / calibration.temperature)
+    decision = fit_decision((probabilities, labels), (hard_probabilities, labels))
+    gate = fit_leaf_gate(Seen(*map(np.concatenate, zip(leaves, hard, strict=True))), others)
     metrics: dict[str, JsonValue] = {
-        "photos": len(kept_back),
+        "photos": len(labels),
         "top_1": round(top_k_accuracy(probabilities, labels, 1), 4),
         "top_3": round(top_k_accuracy(probabilities, labels, 3), 4),
+        "top_1_made_hard": round(top_k_accuracy(hard_probabilities, labels, 1), 4),
         "ece_before": round(expected_calibration_error(plain, labels), 4),
         "ece_after": round(expected_calibration_error(probabilities, labels), 4),
-        "diagnosed": round(float(diagnosed.mean()), 4),
-        "diagnosed_right": round(float(correct[diagnosed].mean()), 4) if diagnosed.any() else None,
-        "leaf_gate_auroc": round(auroc(evidence(logits), evidence(other)), 4),
     }
     return bundle.manifest.model_copy(
         update={
             "calibration": calibration,
-            "leaf_gate": fit_leaf_gate(logits, other),
+            "leaf_gate": gate,
             "decision": decision,
             "metrics": {"holdout": metrics},
         }
     )
 
 
-def _pixels(examples: list[Example], size: int) -> np.ndarray:
-    return np.stack([pixels(example, size) for example in examples])
+def _training_notes(recipe: Recipe, photos: Gathered) -> JsonValue:
+    """What the model was trained on, for the card."""
+
+    def licence(index: int) -> str:
+        return "; ".join(f"{name} ({count} photos)" for name, count in sorted(photos.licences[index].items()))
+
+    return {
+        "sources": [
+            {
+                "path": source.path,
+                "origin": source.origin,
+                "licence": licence(index),
+                "photos": sum(photos.licences[index].values()),
+            }
+            for index, source in enumerate(recipe.data.sources)
+        ],
+        "non_leaves": {
+            "path": recipe.data.non_leaves,
+            "licence": licence(-1),
+            "photos": sum(photos.licences[-1].values()),
+        },
+        "split": f"{recipe.data.holdout:.0%} of each source kept back for calibration, by blocks of camera numbers",
+        "recipe": recipe.model_dump(mode="json"),
+    }
 
 
-def _outputs(bundle: Bundle, runtime: str, photos: np.ndarray) -> Output:
-    loaded = open_runtime("torch" if runtime == "torch" else "onnx", bundle, threads=available_cpus())
+def _spread(photos: Pixels, most: int) -> Pixels:
+    """At most so many of the photos, evenly spread."""
+    return photos[:: max(1, -(-len(photos) // most))]
+
+
+def _outputs(bundle: Bundle, precision: PrecisionName, photos: Pixels, runtime: RuntimeName = "onnx") -> Output:
+    loaded = open_runtime(runtime, bundle, threads=available_cpus(), precision=precision)
     parts = [loaded.run(photos[i : i + _BATCH]) for i in range(0, len(photos), _BATCH)]
     return Output(np.concatenate([p.logits for p in parts]), np.concatenate([p.features for p in parts]))
-
-
-def _card(manifest: Manifest, recipe: Recipe) -> str:
-    measured: Mapping[str, JsonValue] = manifest.metrics["holdout"]  # type: ignore[assignment]
-    lines = [
-        f"# {manifest.name} {manifest.version}",
-        "",
-        f"{manifest.architecture}, {len(manifest.classes)} classes of {len({c.crop for c in manifest.classes})} crops, "
-        f"input {manifest.input.size} x {manifest.input.size} px.",
-        "",
-        "## Photos it was trained on",
-        "",
-        *(f"- `{source.path}`: {source.origin}" for source in recipe.data.sources),
-        "",
-        "## Photos kept back from training, through ONNX Runtime",
-        "",
-        "| measure | value |",
-        "|---|---|",
-        *(f"| {key} | {value} |" for key, value in measured.items()),
-        "",
-        "They come from the same series of photos as the training photos, so these figures are optimistic.",
-        "Run `plant-disease evaluate` on photos of your own before you rely on the answers.",
-    ]
-    return "\n".join(lines) + "\n"

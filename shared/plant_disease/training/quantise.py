@@ -1,0 +1,74 @@
+"""From float32 to int8: a graph a third the size and up to twice as quick."""
+
+import logging
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from plant_disease.images import Pixels
+
+_EXACT_CONVOLUTIONS = 6
+"""The first layers stay float32: thin and near the pixels, they cost the most agreement and gain no speed."""
+
+
+def quantise(graph: Path, target: Path, photos: Pixels) -> None:
+    """Write the int8 graph of a float32 one: static post-training quantisation, one scale for each channel of weights.
+
+    Activations are uint8 with ranges seen on real photos (Jacob et al., CVPR 2018, arXiv:1712.05877). Weights use seven
+    of their eight bits: on CPUs without VNNI, products of eight bits overflow the 16 bits they are added up in, and the
+    answer would depend on the CPU. The last layer stays float32: it is small, and the logits depend on nothing more.
+
+    Args:
+        graph: with one input `image`, as `export.write_graph` writes it.
+        target: the file to write.
+        photos: uint8 (N, size, size, 3), of every kind that will be served.
+    """
+    quietly = logging.getLogger()
+    level, previous = logging.ERROR, quietly.level
+    quietly.setLevel(level)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            prepared = Path(folder) / "prepared.onnx"
+            quant_pre_process(str(graph), str(prepared), skip_symbolic_shape=True)
+            quantize_static(
+                str(prepared),
+                str(target),
+                _Photos(photos),
+                quant_format=QuantFormat.QDQ,
+                calibrate_method=CalibrationMethod.MinMax,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                per_channel=True,
+                reduce_range=True,
+                op_types_to_quantize=["Conv", "Add", "Mul", "Clip", "Relu", "Sigmoid", "MaxPool"],
+                nodes_to_exclude=_first_nodes(onnx.load(str(prepared))),
+            )
+    finally:
+        quietly.setLevel(previous)
+
+
+def _first_nodes(model: onnx.ModelProto) -> list[str]:
+    """The nodes that scale the pixels, and those up to the last of the convolutions that stay float32."""
+    names: list[str] = []
+    convolutions = 0
+    for node in model.graph.node:
+        convolutions += node.op_type == "Conv"
+        if convolutions > _EXACT_CONVOLUTIONS:
+            break
+        names.append(node.name)
+    return names
+
+
+class _Photos(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
+    def __init__(self, photos: Pixels) -> None:
+        self._batches: Iterator[npt.NDArray[np.uint8]] = iter(photos[:, None])
+
+    def get_next(self) -> dict[str, npt.NDArray[np.uint8]] | None:
+        photo = next(self._batches, None)
+        return None if photo is None else {"image": photo}
