@@ -9,7 +9,7 @@ from plant_disease import images
 from plant_disease.bundle import Bundle, describe_file, open_bundle
 from plant_disease.errors import BundleError, RuntimeUnavailable
 from plant_disease.images import Pixels
-from plant_disease.manifest import ONNX_FILE, WEIGHTS_FILE
+from plant_disease.manifest import ONNX_FILE, ONNX_INT8_FILE, WEIGHTS_FILE
 from plant_disease.runtimes import open_runtime
 from plant_disease.settings import bundled_models
 from tests.bundles import write_bundle
@@ -36,6 +36,24 @@ def test_both_runtimes_give_the_same_answer_on_real_photos(bundle: Bundle, batch
     assert onnx.logits.dtype == torch.logits.dtype == np.float32
     assert np.abs(onnx.logits - torch.logits).max() < 1e-3
     assert np.abs(onnx.features - torch.features).max() < 1e-2
+
+
+def test_int8_is_served_and_names_what_fp32_names(bundle: Bundle) -> None:
+    size = bundle.manifest.input.size
+    photos = np.stack([images.load(path.read_bytes(), size).pixels for path in LEAVES])
+    served, int8, fp32 = (
+        open_runtime("onnx", bundle, threads=2, precision=precision).run(photos).logits
+        for precision in ("auto", "int8", "fp32")
+    )
+    assert np.array_equal(served, int8)
+    assert not np.array_equal(served, fp32)
+    assert (served.argmax(axis=1) != fp32.argmax(axis=1)).sum() <= len(photos) // 50 + 1
+
+
+def test_a_precision_that_the_bundle_lacks_is_refused(tmp_path: Path) -> None:
+    write_bundle(tmp_path / "models")
+    with pytest.raises(BundleError, match=ONNX_INT8_FILE):
+        open_runtime("onnx", open_bundle(str(tmp_path / "models"), cache=tmp_path), threads=1, precision="int8")
 
 
 @pytest.mark.parametrize("runtime", ["onnx", "torch"])
@@ -122,7 +140,7 @@ def test_a_device_that_is_not_there_is_named(bundle: Bundle) -> None:
 
 
 def test_the_bundle_holds_no_pickle(bundle: Bundle) -> None:
-    assert set(bundle.manifest.files) == {"MODEL_CARD.md", ONNX_FILE, WEIGHTS_FILE}
+    assert set(bundle.manifest.files) == {ONNX_FILE, ONNX_INT8_FILE, WEIGHTS_FILE, "head.safetensors"}
     for name, file in bundle.manifest.files.items():
         path = bundle.fetch(name)
         assert describe_file(path) == file
