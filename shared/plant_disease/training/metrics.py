@@ -89,4 +89,5 @@ def wilson_interval(hits: int, total: int) -> tuple[float, float]:
     share = hits / total
     centre = (share + z**2 / (2 * total)) / (1 + z**2 / total)
     half = z / (1 + z**2 / total) * np.sqrt(share * (1 - share) / total + z**2 / (4 * total**2))
-    return float(centre - half), float(centre + half)
+    # Rounding must not lead out of 0..1.
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
