@@ -6,7 +6,7 @@ from pathlib import Path
 PHOTOS = Path(__file__).parent / "photos"
 DATA = Path(os.environ.get("PLANT_TEST_DATA", Path(__file__).parents[2] / "shared/data"))
 
-RUST = PHOTOS / "apple-cedar-rust-1.jpg"
+RUST = PHOTOS / "apple-cedar-rust-3.jpg"
 RUST_CLASS = "Apple___Cedar_apple_rust"
 
 DRAWN: dict[Path, str] = {PHOTOS / f"apple-cedar-rust-{number}.jpg": RUST_CLASS for number in (1, 2, 3)}

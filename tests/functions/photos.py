@@ -19,7 +19,7 @@ MEDIA_TYPES = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp"}
 @cache
 def leaf(kind: str = "JPEG") -> bytes:
     """A leaf with cedar apple rust; the same pixels in every format."""
-    photo = (ROOT / "tests/photos/apple-cedar-rust-1.jpg").read_bytes()
+    photo = (ROOT / "tests/photos/apple-cedar-rust-3.jpg").read_bytes()
     if kind == "JPEG":
         return photo
     file = io.BytesIO()
