@@ -26,9 +26,7 @@ def network(architecture: str) -> torch.nn.Module:
     return built.eval()
 
 
-@pytest.mark.parametrize(
-    "architecture", ["efficientnet_lite0", "resnet18", "efficientnet_b2", "efficientnet_b4"]
-)
+@pytest.mark.parametrize("architecture", ["efficientnet_lite0", "resnet18", "efficientnet_b2", "efficientnet_b4"])
 def test_exported_and_served_alike(tmp_path: Path, architecture: str) -> None:
     folder = tmp_path / "1.0.0"
     folder.mkdir()

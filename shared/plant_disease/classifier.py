@@ -10,8 +10,7 @@ import numpy.typing as npt
 from plant_disease.bundle import Bundle
 from plant_disease.errors import TooManyClasses, UnknownCrop
 from plant_disease.images import Photo
-from plant_disease.manifest import ClassInfo
-from plant_disease.runtimes import Floats, Runtime
+from plant_disease.runtimes import Floats, Output, Runtime
 
 Decision = Literal["diagnosed", "uncertain", "rejected"]
 
@@ -72,6 +71,7 @@ class Classifier:
         self.manifest = bundle.manifest
         self._runtime = runtime
         self._healthy = np.array([info.healthy for info in self.manifest.classes])
+        self._leaf_weights = np.array(self.manifest.leaf_gate.weights, dtype=np.float32)
 
     def crop_mask(self, crops: Sequence[str]) -> npt.NDArray[np.bool_] | None:
         """Which classes belong to any of the crops, bool (classes,); None without a hint.
@@ -117,9 +117,16 @@ class Classifier:
         Raises:
             UnknownCrop: see `crop_mask`.
         """
+        return self.conclude(self.run(photos), top_k=top_k, crops=crops)
+
+    def run(self, photos: Sequence[Photo]) -> Output:
+        """One forward pass over photos loaded at the size the manifest states."""
+        return self._runtime.run(np.stack([photo.pixels for photo in photos]))
+
+    def conclude(self, output: Output, *, top_k: int = DEFAULT_TOP_K, crops: Sequence[str] = ()) -> Diagnosis:
+        """The diagnosis of one plant from a forward pass over its photos; see `diagnose`."""
         mask = self.crop_mask(crops)
-        logits = self._runtime.run(np.stack([photo.pixels for photo in photos])).logits
-        leaf = self.leaf_probability(logits)
+        logits, leaf = output.logits, self.leaf_probability(output)
         weights = leaf / leaf.sum() if leaf.sum() > 0 else np.full_like(leaf, 1 / len(leaf))
         if mask is None:
             return self._diagnosis(weights @ self.probabilities(logits), float(leaf.max()), top_k)
@@ -135,10 +142,17 @@ class Classifier:
             scaled = np.where(mask, scaled, -np.inf)
         return softmax(scaled)
 
-    def leaf_probability(self, logits: Floats) -> Floats:
+    def leaf_probability(self, output: Output) -> Floats:
         """The probability that each photo shows a leaf, float32 (N,); see `manifest.LeafGate`."""
         gate = self.manifest.leaf_gate
-        return sigmoid(gate.slope * evidence(logits) + gate.offset)
+        score = gate.slope * evidence(output.logits) + gate.offset
+        return sigmoid(score + pooled(output.features) @ self._leaf_weights if gate.weights else score)
+
+    def prediction(self, index: int, probabilities: Floats) -> Prediction:
+        """One class as it is told, of probabilities (classes,)."""
+        info = self.manifest.classes[index]
+        probability = round(float(probabilities[index]), _DIGITS)
+        return Prediction(info.class_id, info.crop, info.disease, info.healthy, probability)
 
     def _diagnosis(self, probabilities: Floats, leaf: float, top_k: int, plausible: bool = True) -> Diagnosis:
         best = np.argsort(-probabilities, kind="stable")[:top_k]
@@ -153,7 +167,7 @@ class Classifier:
             decision,
             is_leaf,
             Verdict(round(healthy, _DIGITS), HEALTHY_THRESHOLD, healthy >= HEALTHY_THRESHOLD),
-            tuple(_prediction(self.manifest.classes[i], float(probabilities[i])) for i in best),
+            tuple(self.prediction(i, probabilities) for i in best),
         )
 
 
@@ -176,11 +190,13 @@ def evidence(logits: Floats) -> Floats:
     return result
 
 
+def pooled(features: Floats) -> Floats:
+    """The feature map averaged over its cells, as the last layer sees it: (N, channels, h, w) -> (N, channels)."""
+    result: Floats = features.mean(axis=(2, 3))
+    return result
+
+
 def sigmoid(x: Floats) -> Floats:
     """1 / (1 + exp(-x)), without overflow."""
     result: Floats = np.exp(-np.logaddexp(0, -x))
     return result
-
-
-def _prediction(info: ClassInfo, probability: float) -> Prediction:
-    return Prediction(info.class_id, info.crop, info.disease, info.healthy, round(probability, _DIGITS))

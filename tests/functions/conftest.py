@@ -1,6 +1,8 @@
-"""The three faces of predict, each in a process of its own."""
+"""The three faces of each function, each in a process of its own."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 import boto3
@@ -42,40 +44,67 @@ def uploads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return uploads
 
 
-@pytest.fixture(scope="session")
-def uvicorn_face(folder: Path, uploads: Path) -> Iterator[Http]:
-    """Behind uvicorn."""
-    with processes.uvicorn(folder, PLANT_UPLOADS_URI=str(uploads)) as process:
-        yield Http(process)
+Faces = Callable[[str, str], Face]
+
+_STARTED = {
+    "uvicorn": processes.uvicorn,
+    "functions-framework": processes.functions_framework,
+    "lambda": processes.lambda_emulator,
+}
 
 
 @pytest.fixture(scope="session")
-def framework_face(folder: Path, uploads: Path) -> Iterator[Http]:
-    """Behind the Functions Framework."""
-    with processes.functions_framework(folder, PLANT_UPLOADS_URI=str(uploads)) as process:
-        yield Http(process)
+def faces(folder: Path, uploads: Path) -> Iterator[Faces]:
+    """Any face of any function; started when it is first asked for."""
+    with ExitStack() as stack:
+
+        @cache
+        def started(function: str, kind: str) -> Face:
+            process = stack.enter_context(_STARTED[kind](folder, function, PLANT_UPLOADS_URI=str(uploads)))
+            return Lambda(process) if kind == "lambda" else Http(process)
+
+        yield started
 
 
 @pytest.fixture(scope="session")
-def lambda_process(folder: Path, uploads: Path) -> Iterator[processes.Process]:
-    """In the Lambda emulator."""
-    with processes.lambda_emulator(folder, PLANT_UPLOADS_URI=str(uploads)) as process:
-        yield process
+def uvicorn_face(faces: Faces) -> Face:
+    """Predict behind uvicorn."""
+    return faces("predict", "uvicorn")
 
 
-@pytest.fixture(params=["uvicorn", "functions-framework", "lambda"])
-def face(request: pytest.FixtureRequest) -> Face:
-    """Each of the three."""
-    if request.param == "lambda":
-        return Lambda(request.getfixturevalue("lambda_process"))
-    fixture = {"uvicorn": "uvicorn_face", "functions-framework": "framework_face"}[request.param]
-    http: Http = request.getfixturevalue(fixture)
-    return http
+@pytest.fixture(scope="session")
+def lambda_process(faces: Faces) -> processes.Process:
+    """Predict in the Lambda emulator."""
+    return faces("predict", "lambda").process
+
+
+@pytest.fixture(params=_STARTED)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each of the three faces that a function has."""
+    return str(request.param)
+
+
+@pytest.fixture
+def face(faces: Faces, kind: str) -> Face:
+    """Each face of predict."""
+    return faces("predict", kind)
+
+
+@pytest.fixture(params=["predict", "explain"])
+def function(request: pytest.FixtureRequest) -> str:
+    """Each function that takes a photo of one plant; it answers at the path of its name."""
+    return str(request.param)
+
+
+@pytest.fixture
+def any_face(faces: Faces, function: str, kind: str) -> Face:
+    """Each face of each function."""
+    return faces(function, kind)
 
 
 @pytest.fixture(scope="session")
 def s3_face(folder: Path, moto_url: str) -> Iterator[Http]:
-    """Behind uvicorn, with the uploads in a bucket."""
+    """All functions behind uvicorn, with the uploads in a bucket."""
     client = boto3.client(
         "s3",
         endpoint_url=moto_url,
@@ -87,7 +116,7 @@ def s3_face(folder: Path, moto_url: str) -> Iterator[Http]:
     client.create_bucket(Bucket="leaf-uploads", CreateBucketConfiguration=location)  # type: ignore[arg-type]
     client.put_object(Bucket="leaf-uploads", Key="in/leaf.jpg", Body=leaf())
     client.put_object(Bucket="leaf-uploads", Key="secret/leaf.jpg", Body=leaf())
-    with processes.uvicorn(
+    with processes.serve(
         folder, PLANT_UPLOADS_URI="s3://leaf-uploads/in", AWS_ENDPOINT_URL_S3=moto_url, **AWS
     ) as process:
         yield Http(process)

@@ -143,40 +143,40 @@ def _answers(process: Process, health: bool) -> bool:
 
 
 @contextmanager
-def uvicorn(folder: Path, **settings: str) -> Iterator[Process]:
+def uvicorn(folder: Path, function: str = "predict", **settings: str) -> Iterator[Process]:
     """As the container runs it."""
     port = free_port()
-    command: list[str | Path] = [BIN / "uvicorn", "functions.predict.main:app", "--port", str(port), "--no-access-log"]
+    command = [BIN / "uvicorn", f"functions.{function}.main:app", "--port", str(port), "--no-access-log"]
     with started(command, port, folder, settings) as process:
         yield process
 
 
 @contextmanager
 def serve(folder: Path, **settings: str) -> Iterator[Process]:
-    """As `make run` runs it."""
+    """As `make run` runs it: all functions in one process."""
     port = free_port()
     with started([BIN / "plant-disease", "serve", "--port", str(port)], port, folder, settings) as process:
         yield process
 
 
 @contextmanager
-def functions_framework(folder: Path, **settings: str) -> Iterator[Process]:
+def functions_framework(folder: Path, function: str = "predict", **settings: str) -> Iterator[Process]:
     """As Google's Functions Framework runs it."""
     port = free_port()
-    source = ["--source", "functions/predict/main.py", "--target", "predict", "--asgi"]
+    source = ["--source", f"functions/{function}/main.py", "--target", function, "--asgi"]
     command: list[str | Path] = [BIN / "functions-framework", *source, "--host", "127.0.0.1", "--port", str(port)]
     with started(command, port, folder, settings) as process:
         yield process
 
 
 @contextmanager
-def lambda_emulator(folder: Path, **settings: str) -> Iterator[Process]:
+def lambda_emulator(folder: Path, function: str = "predict", **settings: str) -> Iterator[Process]:
     """As AWS Lambda runs it: AWS's own emulator and runtime client."""
     port = free_port()
     command: list[str | Path] = [
         *(BIN / "aws-lambda-rie", "--runtime-interface-emulator-address", f"127.0.0.1:{port}"),
         *("--runtime-api-address", f"127.0.0.1:{free_port()}"),
-        *(sys.executable, "-m", "awslambdaric", "functions.predict.main.handler"),
+        *(sys.executable, "-m", "awslambdaric", f"functions.{function}.main.handler"),
     ]
     with started(command, port, folder, settings, health=False) as process:
         yield process

@@ -101,7 +101,7 @@ QUERIES = {
     f"crop={'x' * 101}": "100",
     "&".join(["crop=apple"] * 21): "20",
     "topk=3": "topk",
-    "explain=true": "explain: Value error, this service does not give it yet",
+    "explain=maybe": "explain",
     "details=maybe": "details",
     "x=1": "x",
 }

@@ -1,10 +1,12 @@
 """The same question gets the same answer, whichever way and wherever it is asked."""
 
 import base64
+import time
 from pathlib import Path
 
 import pytest
 
+from tests.functions.conftest import Faces
 from tests.functions.faces import Face, Http
 from tests.functions.photos import CLASS_ID, MEDIA_TYPES, as_json, base64_of, form, leaf
 
@@ -30,10 +32,12 @@ def stable(answer: dict[str, object]) -> dict[str, object]:
     return {name: value for name, value in answer.items() if name not in ("request_id", "timings_ms")}
 
 
-@pytest.fixture(scope="module")
-def expected(uvicorn_face: Http) -> dict[str, object]:
-    """What is said about the leaf."""
-    answer = uvicorn_face.ask("POST", "/predict", content=leaf(), headers={"content-type": "image/jpeg"})
+@pytest.fixture
+def expected(faces: Faces, function: str) -> dict[str, object]:
+    """What a function says about the leaf."""
+    answer = faces(function, "uvicorn").ask(
+        "POST", f"/{function}", content=leaf(), headers={"content-type": "image/jpeg"}
+    )
     assert answer.status == 200, answer.content
     diagnosis = stable(answer.json())
     assert diagnosis["predictions"][0]["class_id"] == CLASS_ID  # type: ignore[index]
@@ -42,31 +46,33 @@ def expected(uvicorn_face: Http) -> dict[str, object]:
 
 @pytest.mark.parametrize("prefix", ["", "/v1"])
 @pytest.mark.parametrize("way", WAYS)
-def test_every_way(face: Face, way: str, prefix: str, uploads: Path, expected: dict[str, object]) -> None:
+def test_every_way(
+    any_face: Face, function: str, way: str, prefix: str, uploads: Path, expected: dict[str, object]
+) -> None:
     content, headers = WAYS[way]
     content = content.replace(b"{uploads}", str(uploads).encode())
-    answer = face.ask("POST", f"{prefix}/predict", content=content, headers=headers)
+    answer = any_face.ask("POST", f"{prefix}/{function}", content=content, headers=headers)
     assert answer.status == 200, answer.content
     assert answer.headers["content-type"] == "application/json"
     assert stable(answer.json()) == expected
     assert answer.headers["x-request-id"] == answer.json()["request_id"]
 
 
-@pytest.mark.parametrize("kind", ["PNG", "WEBP"])
-def test_every_format(face: Face, kind: str) -> None:
+@pytest.mark.parametrize("container", ["PNG", "WEBP"])
+def test_every_format(any_face: Face, function: str, container: str) -> None:
     answers = []
     for content, headers in [
-        (leaf(kind), {"content-type": MEDIA_TYPES[kind]}),
+        (leaf(container), {"content-type": MEDIA_TYPES[container]}),
         # What counts is what it is, not what it is called.
-        (leaf(kind), {"content-type": "image/jpeg"}),
-        form(leaf(kind)),
-        as_json(image=f"data:{MEDIA_TYPES[kind]};base64,{base64_of(leaf(kind))}"),
+        (leaf(container), {"content-type": "image/jpeg"}),
+        form(leaf(container)),
+        as_json(image=f"data:{MEDIA_TYPES[container]};base64,{base64_of(leaf(container))}"),
     ]:
-        answer = face.ask("POST", "/predict", content=content, headers=headers)
+        answer = any_face.ask("POST", f"/{function}", content=content, headers=headers)
         assert answer.status == 200, answer.content
         answers.append(stable(answer.json()))
     assert all(answer == answers[0] for answer in answers)
-    assert answers[0]["images"] == [{"width": 256, "height": 256, "format": kind}]
+    assert answers[0]["images"] == [{"width": 256, "height": 256, "format": container}]
     assert answers[0]["predictions"][0]["class_id"] == CLASS_ID  # type: ignore[index]
 
 
@@ -95,10 +101,10 @@ def test_query(face: Face) -> None:
     assert {each["crop"] for each in predictions} <= {"Apple", "Corn (maize)"}
 
 
-def test_uploads_in_s3(s3_face: Http, expected: dict[str, object]) -> None:
+def test_uploads_in_s3(s3_face: Http, function: str, expected: dict[str, object]) -> None:
     for fields in ({"image_uri": "s3://leaf-uploads/in/leaf.jpg"}, {"image_uris": ["s3://leaf-uploads/in/leaf.jpg"]}):
         content, headers = as_json(**fields)
-        for path in ("/predict", "/v1/predict"):
+        for path in (f"/{function}", f"/v1/{function}"):
             answer = s3_face.ask("POST", path, content=content, headers=headers)
             assert answer.status == 200, answer.content
             assert stable(answer.json()) == expected
@@ -122,10 +128,22 @@ def test_uploads_in_s3(s3_face: Http, expected: dict[str, object]) -> None:
         "",
     ],
 )
-def test_uris_elsewhere(s3_face: Http, uri: str) -> None:
+def test_uris_elsewhere(s3_face: Http, function: str, uri: str) -> None:
     content, headers = as_json(image_uri=uri)
-    answer = s3_face.ask("POST", "/predict", content=content, headers=headers)
+    answer = s3_face.ask("POST", f"/{function}", content=content, headers=headers)
     assert (answer.status, answer.json()["code"]) == (403, "uri_not_allowed")
+
+
+@pytest.mark.parametrize("served", ["uvicorn", "functions-framework", "serve"])
+def test_no_body_waits_for_the_acknowledgement_of_its_head(faces: Faces, s3_face: Http, served: str) -> None:
+    face = s3_face if served == "serve" else faces("predict", served)
+    taken = []
+    for _ in range(20):
+        start = time.perf_counter()
+        face.ask("GET", "/health/live")
+        taken.append(time.perf_counter() - start)
+    # Clients put it off for 40 ms.
+    assert min(taken[5:]) < 0.03
 
 
 def test_uri_of_nothing(s3_face: Http, face: Face, uploads: Path) -> None:

@@ -14,7 +14,9 @@ import schemathesis
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from functions.predict.main import app
+from functions.explain.routes import router as explain
+from functions.predict.routes import router as predict
+from plant_disease.service.app import create_app
 from tests.functions import processes
 from tests.functions.photos import MEDIA_TYPES, base64_of, form, leaf
 from tests.functions.processes import ROOT, Process
@@ -36,7 +38,10 @@ bounded = settings(settings.get_profile("functions"), max_examples=300)
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[Process]:
-    with processes.uvicorn(folder, PLANT_MODEL_LOADING="eager", PLANT_BODY_TIMEOUT_S="4") as process:
+    with processes.serve(folder, PLANT_MODEL_LOADING="eager", PLANT_BODY_TIMEOUT_S="4") as process:
+        # The first question that needs torch loads it, for seconds.
+        first = f"{process.url}/explain?method=gradcam"
+        httpx.post(first, content=leaf(), headers={"content-type": "image/jpeg"}, timeout=120, trust_env=False)
         yield process
         assert '"severity": "ERROR"' not in process.log()
 
@@ -61,6 +66,9 @@ def check(answer: httpx.Response, statuses: set[int] | None = None) -> httpx.Res
     return answer
 
 
+paths = st.sampled_from(["/predict", "/explain", "/predict?explain=true"])
+
+
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
     """A real photo with a few bytes changed, left out, doubled or cut off."""
@@ -83,9 +91,9 @@ def damaged(draw: st.DrawFn) -> bytes:
 
 
 @bounded
-@given(damaged())
-def test_damaged_photos(client: httpx.Client, photo: bytes) -> None:
-    check(client.post("/predict", content=photo, headers={"content-type": "image/jpeg"}), {200, 400, 413, 415})
+@given(damaged(), paths)
+def test_damaged_photos(client: httpx.Client, photo: bytes, path: str) -> None:
+    check(client.post(path, content=photo, headers={"content-type": "image/jpeg"}), {200, 400, 413, 415})
 
 
 HEADS = [b"", b"\xff\xd8\xff\xe0", b"\x89PNG\r\n\x1a\n", b"RIFF\xff\xff\xff\xffWEBPVP8 ", b"RIFF\0\0\0\0WEBPVP8X"]
@@ -253,16 +261,19 @@ def test_wrong_boundary(client: httpx.Client, name: str, boundary: str) -> None:
     assert answer.json()["code"] in ("invalid_form", "no_image")
 
 
+NAMES = ["top_k", "crop", "TOP_K", "crop[]", "", "target", "contrast", "format", "alpha", "colormap", "layer", "method"]
+VALUES = ["1", "nan", "-inf", "1e-320", "cam", "png", "heatmap", "viridis", "backbone", "Apple___healthy", "true"]
 printable = st.text(string.printable + "äß中🍃\0\x85\u2028", max_size=30)
 
 
 @bounded
 @given(
-    st.lists(st.tuples(st.sampled_from(["top_k", "crop", "TOP_K", "crop[]", ""]) | printable, printable), max_size=4)
+    st.sampled_from(["predict", "explain"]),
+    st.lists(st.tuples(st.sampled_from(NAMES) | printable, st.sampled_from(VALUES) | printable), max_size=4),
 )
-def test_odd_query(client: httpx.Client, pairs: list[tuple[str, str]]) -> None:
+def test_odd_query(client: httpx.Client, function: str, pairs: list[tuple[str, str]]) -> None:
     query = "&".join(f"{quote(name)}={quote(value)}" for name, value in pairs)
-    answer = client.post(f"/predict?{query}", content=leaf(), headers={"content-type": "image/jpeg"})
+    answer = client.post(f"/{function}?{query}", content=leaf(), headers={"content-type": "image/jpeg"})
     check(answer, {200, 422})
 
 
@@ -303,7 +314,9 @@ def test_odd_headers(client: httpx.Client, headers: dict[bytes, bytes]) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "HEAD", "BREW"])
-@pytest.mark.parametrize("path", ["/predict", "/classes", "/docs", "/", "/%2e%2e/%2e%2e/etc/passwd", "/" + "a" * 5000])
+@pytest.mark.parametrize(
+    "path", ["/predict", "/explain", "/classes", "/docs", "/", "/%2e%2e/%2e%2e/etc/passwd", "/" + "a" * 5000]
+)
 def test_odd_methods(client: httpx.Client, method: str, path: str) -> None:
     answer = client.request(method, path)
     assert answer.status_code in (200, 404, 405)
@@ -315,7 +328,7 @@ UNKNOWABLE = [schemathesis.checks.positive_data_acceptance]
 """No schema can say that a string is the base64 of a leaf."""
 
 
-schema = schemathesis.openapi.from_dict(app.openapi())
+schema = schemathesis.openapi.from_dict(create_app(predict, explain).openapi())
 
 
 @schema.parametrize()

@@ -6,6 +6,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
+from tests.functions.conftest import Faces
 from tests.functions.faces import EVENT_KINDS, EventKind, Lambda, event
 from tests.functions.photos import CLASS_ID, as_json, base64_of, form, leaf
 from tests.functions.processes import Process
@@ -33,6 +34,21 @@ def test_binary_body(emulator: Lambda, kind: EventKind, way: str) -> None:
     assert "total;dur=" in answer.headers["server-timing"]
     line = emulator.process.log_line(f"test-{kind}-{way}")
     assert (line["method"], line["path"], line["status"]) == ("POST", "/predict", 200)
+
+
+@pytest.mark.parametrize("kind", EVENT_KINDS)
+def test_explain(faces: Faces, kind: EventKind) -> None:
+    emulator = Lambda(faces("explain", "lambda").process)
+    content, headers = as_json(image=base64_of(leaf()))
+    answer = emulator.invoke(event(kind, "POST", "/explain", content, headers, f"target={quote(CLASS_ID)}"))
+    assert answer.status == 200, answer.content
+    assert answer.json()["explanation"]["target"]["class_id"] == CLASS_ID
+    # A picture is no text: it comes as base64, with a third more bytes.
+    sent = event(kind, "POST", "/explain", leaf(), {"content-type": "image/jpeg"}, "format=png")
+    assert _raw(emulator, sent)["isBase64Encoded"]
+    picture = emulator.invoke(sent)
+    assert picture.headers["content-type"] == "image/png"
+    assert picture.content.startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("kind", EVENT_KINDS)

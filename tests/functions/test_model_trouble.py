@@ -43,7 +43,7 @@ class Bucket:
         self.version = manifest.parent.name
         self._files = {
             name: (models / name).read_bytes()
-            for name in ("channels/stable.json", f"{self.version}/manifest.json", f"{self.version}/model.onnx")
+            for name in ("channels/stable.json", f"{self.version}/manifest.json", f"{self.version}/model.int8.onnx")
         }
         self._kind, self._upstream, self._proxy_url = kind, upstream, proxy_url
         self._bucket = f"models-{secrets.token_hex(6)}"
@@ -230,10 +230,10 @@ def flip_a_byte(data: bytes) -> bytes:
 def test_spoiled_model(place: tuple[Bucket, FaultyProxy], serve: Serve, change: Callable[[bytes], bytes]) -> None:
     bucket, _ = place
     bucket.create()
-    bucket.spoil(f"{bucket.version}/model.onnx", change)
+    bucket.spoil(f"{bucket.version}/model.int8.onnx", change)
     with serve(bucket) as service:
-        assert_unavailable(service, f"{bucket.uri}/{bucket.version}/model.onnx does not match its manifest")
-        bucket.mend(f"{bucket.version}/model.onnx")
+        assert_unavailable(service, f"{bucket.uri}/{bucket.version}/model.int8.onnx does not match its manifest")
+        bucket.mend(f"{bucket.version}/model.int8.onnx")
         assert_recovers(service)
 
 
@@ -270,7 +270,7 @@ def test_dead_server(place: tuple[Bucket, FaultyProxy], serve: Serve, mode: Lite
     bucket.create()
     # What tells of the model is shorter; the model itself breaks off.
     proxy.set(mode, after=1_000_000)
-    name = f"{bucket.version}/model.onnx" if mode == "cut" else "channels/stable.json"
+    name = f"{bucket.version}/model.int8.onnx" if mode == "cut" else "channels/stable.json"
     with serve(bucket) as service:
         assert_unavailable(service, f"{bucket.uri}/{name} is not available", "attempts: 3")
         proxy.set("pass")
@@ -313,7 +313,7 @@ def test_readiness_alone_brings_it_back(
 @pytest.mark.parametrize("kind", KINDS)
 def test_many_first_requests_download_once(kind: Kind, moto_url: str, gcs_url: str, serve: Serve) -> None:
     upstream = {"s3": moto_url, "gs": gcs_url}[kind]
-    with Counter(upstream, b"model.onnx") as counter:
+    with Counter(upstream, b"model.int8.onnx") as counter:
         bucket = Bucket(kind, upstream, counter.url)
         bucket.create()
         with serve(bucket, PLANT_MAX_QUEUE="50") as service, ThreadPoolExecutor(50) as pool:

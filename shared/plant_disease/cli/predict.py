@@ -12,13 +12,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from plant_disease import images
 from plant_disease.advice import Advice, advice_note, advise
 from plant_disease.classifier import Diagnosis
+from plant_disease.cli.explain import as_dict, explainer_of, kind_of, read_photo, write_picture
 from plant_disease.cli.models import load
 from plant_disease.cli.output import Json, ModelUri, Version, console, print_error, print_json
 from plant_disease.errors import ImageError
-from plant_disease.settings import read_settings
+from plant_disease.explanation.explainer import Question
+from plant_disease.explanation.overlay import Style
 
 _VERDICTS = {
     "diagnosed": "[bold green]diagnosed[/]",
@@ -36,34 +37,41 @@ def predict(
     details: Annotated[
         bool, typer.Option("--details", help="Say what every class named means for the plant and what to do.")
     ] = False,
+    explain: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT.png", help="Also draw where on the photo the evidence lies; takes a single photo."),
+    ] = None,
     model_uri: ModelUri = None,
     version: Version = None,
     json: Json = False,
 ) -> None:
     """Diagnose photos of leaves."""
-    settings = read_settings()
+    if explain and len(photos) > 1:
+        raise typer.BadParameter("--explain takes a single photo.")
+    question = Question(style=Style(kind_of(explain))) if explain else None
     model, _ = load(model_uri, version)
     model.check(top_k, crop or ())
     failed = False
     answers = []
     for path in photos:
         try:
-            photo = images.load(
-                path.read_bytes(),
-                model.manifest.input.size,
-                max_bytes=settings.max_image_bytes,
-                max_pixels=settings.max_image_pixels,
-            )
+            photo = read_photo(path, model)
         except (OSError, ImageError) as error:
             failed = True
             print_error(str(path), error)
             continue
-        diagnosis = model.diagnose([photo], top_k=top_k, crops=crop or ())
-        answers.append({"photo": str(path), **(_detailed(diagnosis) if details else asdict(diagnosis))})
+        output = model.run([photo])
+        diagnosis = model.conclude(output, top_k=top_k, crops=crop or ())
+        answer = {"photo": str(path), **(_detailed(diagnosis) if details else asdict(diagnosis))}
         if not json:
             console.print(_shown(path, diagnosis))
             if details and diagnosis.decision != "rejected":
                 console.print(_advice(diagnosis))
+        if explain and question:
+            explained = explainer_of(model).explain(model, [photo], output, diagnosis, question)
+            failed = not write_picture(explained, explain)
+            answer["explanation"] = as_dict(explained)
+        answers.append(answer)
     if json:
         print_json(answers)
     elif details and answers:

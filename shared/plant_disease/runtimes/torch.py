@@ -49,6 +49,10 @@ class TorchRuntime:
     @torch.inference_mode()
     def run(self, batch: Pixels) -> Output:
         """See `Runtime.run`."""
-        pixels = torch.tensor(batch).to(self._device).permute(0, 3, 1, 2)
-        logits, features = self.network((pixels.float() / 255 - self._mean) / self._std)
+        logits, features = self.network(self.normalised(batch))
         return Output(logits.float().cpu().numpy(), features.float().cpu().numpy())
+
+    def normalised(self, batch: Pixels) -> torch.Tensor:
+        """A uint8 RGB batch (N, size, size, 3) as the network takes it: float32 (N, 3, size, size), on its device."""
+        pixels = torch.tensor(batch).to(self._device).permute(0, 3, 1, 2)
+        return (pixels.float() / 255 - self._mean) / self._std

@@ -6,14 +6,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from plant_disease import images
-from plant_disease.bundle import Bundle, open_bundle
+from plant_disease.bundle import Bundle
 from plant_disease.classifier import Classifier, Diagnosis
-from plant_disease.errors import ImageError, PlantDiseaseError
+from plant_disease.errors import BundleError, ImageError, PlantDiseaseError, StorageError
+from plant_disease.explanation.explainer import Explainer, Explanation, Question
 from plant_disease.images import Photo
-from plant_disease.loading import Loader, State
-from plant_disease.runtimes import open_runtime
+from plant_disease.loading import State
+from plant_disease.service.model import ServedModel
 from plant_disease.service.problems import Problem, from_image_error
-from plant_disease.service.telemetry import logger, record
+from plant_disease.service.telemetry import record
 from plant_disease.settings import Settings
 
 _MODEL_WAIT_S = 20.0
@@ -21,15 +22,16 @@ _MODEL_WAIT_S = 20.0
 
 
 class Diagnosed(NamedTuple):
-    """A diagnosis, the photos it was made from, and the model that made it."""
+    """A diagnosis, the photos it was made from, the model that made it, and the evidence for it if asked for."""
 
     bundle: Bundle
     photos: list[Photo]
     diagnosis: Diagnosis
+    explanation: Explanation | None
 
 
 class Engine:
-    """A classifier that is loaded when first needed, and the threads that decode photos and run it.
+    """The classifier served, and the threads that decode photos and run it.
 
     At most `settings.threads` requests compute at once and `settings.max_queue` wait; one more is
     turned away at once, so that the ones inside are answered in time.
@@ -37,11 +39,12 @@ class Engine:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self._loader = Loader(self._load, settings.model_retry_s)
+        self._model = ServedModel(settings)
+        self._explainer: Explainer | None = None
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="engine")
         self._places = settings.threads + settings.max_queue
         if settings.model_loading != "lazy":
-            loading = self._loader.future()
+            loading = self._model.future()
             if settings.model_loading == "eager":
                 # A failure is not fatal: it is remembered, answered with 503, and tried again.
                 loading.exception()
@@ -49,7 +52,7 @@ class Engine:
     @property
     def state(self) -> State:
         """What has become of loading the model."""
-        return self._loader.state
+        return self._model.state
 
     def retry(self) -> None:
         """Load again what could not be loaded, if its time has come.
@@ -57,7 +60,7 @@ class Engine:
         For the readiness probe: while it fails, no request comes that would do so.
         """
         if self.state == "failed":
-            self._loader.future()
+            self._model.future()
 
     def refuse_if_full(self) -> None:
         """Turn a request away before its body is read.
@@ -77,7 +80,7 @@ class Engine:
         try:
             async with asyncio.timeout(_MODEL_WAIT_S):
                 # Shielded: a caller that goes away must not cancel what the others wait for.
-                return await asyncio.shield(asyncio.wrap_future(self._loader.future()))
+                return await asyncio.shield(asyncio.wrap_future(self._model.future()))
         except TimeoutError as error:
             raise self._unavailable(f"it has not been loaded within {_MODEL_WAIT_S:g} seconds") from error
         except PlantDiseaseError as error:
@@ -85,32 +88,55 @@ class Engine:
         except Exception as error:
             raise self._unavailable("the model could not be loaded") from error
 
-    async def diagnose(self, encoded: Sequence[bytes], *, top_k: int, crops: Sequence[str]) -> Diagnosed:
+    async def diagnose(
+        self, encoded: Sequence[bytes], *, top_k: int, crops: Sequence[str] = (), question: Question | None = None
+    ) -> Diagnosed:
         """Decode and diagnose the photos of one plant; see `Classifier.diagnose`.
+
+        Args:
+            encoded: the photos.
+            top_k: see there.
+            crops: see there.
+            question: what to explain of it; see `Explainer.explain`.
 
         Raises:
             Problem: a photo cannot be used, the service is overloaded, or the model is not available.
-            InvalidQuestion: see `Classifier.check`.
+            InvalidQuestion: see `Classifier.check` and `Explainer.explain`.
         """
         self.refuse_if_full()
         self._places -= 1
         try:
             classifier = await self.classifier()
             classifier.check(top_k, crops)
+            explainer = self._explainer_of(classifier.bundle)
+            if question:
+                explainer.check(question)
             noted = record()
             noted.fields["model_version"] = classifier.manifest.version
 
-            def work() -> tuple[list[Photo], Diagnosis]:
+            def work() -> tuple[list[Photo], Diagnosis, Explanation | None]:
                 with noted.timed("decode"):
                     photos = self._decode(encoded, classifier.manifest.input.size)
                 with noted.timed("model"):
-                    return photos, classifier.diagnose(photos, top_k=top_k, crops=crops)
+                    output = classifier.run(photos)
+                    diagnosis = classifier.conclude(output, top_k=top_k, crops=crops)
+                if question is None:
+                    return photos, diagnosis, None
+                with noted.timed("explain"):
+                    return photos, diagnosis, explainer.explain(classifier, photos, output, diagnosis, question)
 
-            photos, diagnosis = await asyncio.get_running_loop().run_in_executor(self._threads, work)
+            photos, diagnosis, explanation = await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except (BundleError, StorageError) as error:
+            raise self._unavailable(str(error)) from error
         finally:
             self._places += 1
         noted.fields["decision"] = diagnosis.decision
-        return Diagnosed(classifier.bundle, photos, diagnosis)
+        return Diagnosed(classifier.bundle, photos, diagnosis, explanation)
+
+    def _explainer_of(self, bundle: Bundle) -> Explainer:
+        if self._explainer is None or self._explainer.bundle is not bundle:
+            self._explainer = Explainer(bundle, threads=self.settings.threads, device=self.settings.device)
+        return self._explainer
 
     def _decode(self, encoded: Sequence[bytes], size: int) -> list[Photo]:
         photos = []
@@ -125,24 +151,6 @@ class Engine:
                 which = f"Photo {index + 1} of {len(encoded)}: " if len(encoded) > 1 else ""
                 raise from_image_error(error, which=which) from error
         return photos
-
-    def _load(self) -> Classifier:
-        settings = self.settings
-        try:
-            bundle = open_bundle(
-                settings.model_uri,
-                version=settings.model_version,
-                channel=settings.model_channel,
-                cache=settings.model_cache,
-            )
-            runtime = open_runtime(settings.runtime, bundle, threads=settings.threads, device=settings.device)
-        except Exception as error:
-            logger.error("the model could not be loaded: %s", error, exc_info=not isinstance(error, PlantDiseaseError))
-            raise
-        logger.info(
-            "model loaded", extra={"fields": {"model": bundle.manifest.name, "model_version": bundle.manifest.version}}
-        )
-        return Classifier(bundle, runtime)
 
     def _unavailable(self, why: str) -> Problem:
         return Problem(

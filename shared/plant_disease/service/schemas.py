@@ -1,15 +1,23 @@
 """The answers of the service, as OpenAPI shows them."""
 
+import base64
 from dataclasses import asdict, dataclass
 from typing import Annotated, Literal, Self
 
+from fastapi import Response
 from pydantic import BaseModel, Field
 
 from plant_disease.advice import Advice, advice_note, advise
 from plant_disease.bundle import Bundle
 from plant_disease.classifier import Decision, Prediction, Verdict
 from plant_disease.containers import Format
+from plant_disease.explanation.explainer import NO_LEAF, Explanation, Heatmap, Method
+from plant_disease.explanation.faithfulness import Faithfulness
+from plant_disease.explanation.regions import Box
 from plant_disease.manifest import ClassInfo
+from plant_disease.service.engine import Diagnosed
+from plant_disease.service.problems import Problem
+from plant_disease.service.telemetry import record
 
 
 class ModelIdentity(BaseModel):
@@ -41,6 +49,52 @@ class Timings(BaseModel):
     total: float
 
 
+class HeatmapAnswer(BaseModel):
+    """Where on a photo the evidence lies."""
+
+    overlay: str = Field(description="a data URL: the photo with the heat laid over it, upright, in its own aspect")
+    grid: tuple[tuple[float, ...], ...] = Field(
+        description="what each part of the photo says for the target, row by row from the top; below 0, against it"
+    )
+    boxes: tuple[Box, ...] = Field(description="hot regions in px of the upright photo, the one with most heat first")
+
+    @classmethod
+    def of(cls, heatmap: Heatmap) -> Self:
+        """A heatmap with its picture inside."""
+        picture = heatmap.picture
+        overlay = f"data:{picture.media_type};base64,{base64.b64encode(picture.data).decode()}"
+        return cls(overlay=overlay, grid=heatmap.grid, boxes=heatmap.boxes)
+
+
+class ExplanationAnswer(BaseModel):
+    """The evidence for a class on one photo."""
+
+    photo: int = Field(description="index of the photo explained: of several, the one that speaks most for the target")
+    target: Prediction = Field(description="with its probability on this photo alone")
+    contrast: Prediction | None
+    method: Method
+    layer: str | None
+    heatmap: HeatmapAnswer | None = Field(description="null where no leaf is to be seen")
+    reason: str | None = Field(description="why there is no heatmap")
+    faithfulness: Faithfulness | None = Field(
+        description="if asked for: what blurring the hot region does to the probability, and blurring as much elsewhere"
+    )
+
+    @classmethod
+    def of(cls, explanation: Explanation) -> Self:
+        """The evidence, ready for JSON."""
+        return cls(
+            photo=explanation.photo,
+            target=explanation.target,
+            contrast=explanation.contrast,
+            method=explanation.method,
+            layer=explanation.layer,
+            heatmap=HeatmapAnswer.of(explanation.heatmap) if explanation.heatmap else None,
+            reason=explanation.reason,
+            faithfulness=explanation.faithfulness,
+        )
+
+
 class PredictAnswer(BaseModel):
     """A diagnosis of one plant."""
 
@@ -50,7 +104,7 @@ class PredictAnswer(BaseModel):
     is_leaf: Verdict
     is_healthy: Verdict
     predictions: tuple[Prediction, ...]
-    explanation: None = None
+    explanation: ExplanationAnswer | None = None
     images: list[ImageInfo]
     timings_ms: Timings
 
@@ -86,3 +140,37 @@ class Health(BaseModel):
 
     status: Literal["ok", "unavailable"]
     model: Annotated[str, Field(description="idle, loading, ready or failed")]
+
+
+def answer_of(diagnosed: Diagnosed) -> PredictAnswer:
+    """The answer to the request at hand."""
+    bundle, photos, diagnosis, explanation = diagnosed
+    noted = record()
+    return PredictAnswer(
+        request_id=noted.request_id,
+        model=ModelIdentity.of(bundle),
+        decision=diagnosis.decision,
+        is_leaf=diagnosis.is_leaf,
+        is_healthy=diagnosis.is_healthy,
+        predictions=diagnosis.predictions,
+        explanation=ExplanationAnswer.of(explanation) if explanation else None,
+        images=[ImageInfo(width=photo.width, height=photo.height, format=photo.format) for photo in photos],
+        timings_ms=Timings(
+            decode=round(noted.timings_ms["decode"], 1),
+            model=round(noted.timings_ms["model"], 1),
+            total=round(noted.total_ms(), 1),
+        ),
+    )
+
+
+def picture_of(diagnosed: Diagnosed) -> Response:
+    """The picture that explains a diagnosis, as an answer of its own.
+
+    Raises:
+        Problem: 422, there is none, because no leaf is to be seen. A photo without heat would say something else.
+    """
+    explanation = diagnosed.explanation
+    if explanation is None or explanation.heatmap is None:
+        raise Problem(422, "not_a_leaf", NO_LEAF)
+    picture = explanation.heatmap.picture
+    return Response(picture.data, media_type=picture.media_type)

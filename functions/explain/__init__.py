@@ -1,0 +1,1 @@
+"""One photo, and the evidence for a class."""
