@@ -40,6 +40,7 @@ format: $(VENV)/.dev ## Format the code
 
 bench: $(VENV)/.dev ## Run the benchmarks
 	$(BIN)/python benchmarks/imports.py
+	$(BIN)/python benchmarks/precision.py
 	$(BIN)/python benchmarks/explain.py
 
 train-env: $(VENV)/.train ## Set up what plant-disease train and export need

@@ -11,7 +11,7 @@ import subprocess
 import sys
 
 BASELINE = "import fastapi, pydantic_settings, numpy"
-FUNCTIONS = {"predict": "import functions.predict.main"}
+FUNCTIONS = {name: f"import functions.{name}.main" for name in ("predict", "explain")}
 LIMIT = 1.5
 """A function may cost this many times the baseline."""
 

@@ -64,78 +64,120 @@ def fit(recipe: Recipe, data: Path, out: Path, *, resume: bool = False) -> list[
     """
     _seed(recipe.optimisation.seed)
     photos = gather(recipe, data)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    trainee = _network(recipe, len(photos.classes)).to(device)
-    trainee.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
-    average = AveragedModel(trainee, multi_avg_fn=_running_average(recipe.optimisation.average), use_buffers=True)
-    loss = Loss(recipe, photos, device)
-    loaders = _loaders(recipe, photos)
-    epochs = [
-        (stage, loader)
-        for stage, loader in zip(recipe.optimisation.stages, loaders, strict=True)
-        for _ in range(stage.epochs)
-    ]
-    total = sum(len(loader) for _, loader in epochs)
-    optimiser = torch.optim.AdamW(
-        _parameter_groups(trainee, recipe.optimisation.weight_decay), lr=recipe.optimisation.learning_rate
-    )
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, recipe.optimisation.learning_rate, total_steps=total, pct_start=0.15
-    )
-    networks = {"network": trainee, "average": average}
+    run = _Run(recipe, photos)
     note = json.dumps(
         {"classes": photos.classes, "licences": photos.licences, "recipe": recipe.model_dump(mode="json")}, indent=2
     )
-    state: dict[str, Any] = {"epoch": 0, "best": None, "best_epoch": 0}
     if resume:
         if _read(out / RUN_FILE) != note:
             raise RecipeError(f"The run in {out} had another recipe or other photos. Start a new one.")
-        state = load_checkpoint(out, networks, optimiser)
-        schedule.load_state_dict(state["schedule"])
+        run.restore(out)
     elif (out / RUN_FILE).exists():
         raise RecipeError(f"{out} holds a run already. Go on with it (--resume), or choose another folder.")
     out.mkdir(parents=True, exist_ok=True)
     (out / RUN_FILE).write_text(note)
-    with _progress() as progress, (out / LOG_FILE).open("a" if resume else "w") as log:
-        task = progress.add_task("training", total=total, completed=schedule.last_epoch, detail="")
-        for epoch, (stage, loader) in enumerate(epochs, start=1):
-            if epoch <= state["epoch"]:
-                continue
-            # Seeded anew for every epoch, so that a resumed run sees the same photos in the same order.
-            _seed(recipe.optimisation.seed + epoch)
-            started, losses = time.monotonic(), []
-            _train_mode(trainee, recipe.model.frozen)
-            for batch, labels, sources in loader:
-                losses.append(_step(trainee, optimiser, loss, batch, labels, sources))
-                schedule.step()
-                average.update_parameters(trainee)
-                progress.update(task, advance=1, detail=f"epoch {epoch}, loss {np.mean(losses[-50:]):.3f}")
-            seconds = time.monotonic() - started
-            kept = cast("Network", average.module)
-            row: dict[str, float] = {
-                "epoch": epoch,
-                "input_size": stage.input_size,
-                "learning_rate": float(schedule.get_last_lr()[0]),
-                "loss": float(np.mean(losses)),
-                **_holdout(kept, photos.kept_back, stage.input_size),
-                "photos_per_s": len(losses) * recipe.optimisation.batch_size / seconds,
-            }
-            log.write(json.dumps({key: round(value, 6) for key, value in row.items()}) + "\n")
-            log.flush()
+    with _progress() as progress:
+        task = progress.add_task("training", total=run.steps, completed=run.steps_done, detail="")
+        while not run.is_over():
+            row = run.train_epoch(lambda detail: progress.update(task, advance=1, detail=detail))
+            run.save(out)
             progress.console.print(
-                f"epoch {epoch}: loss {row['loss']:.3f}; "
+                f"epoch {row['epoch']}: loss {row['loss']:.3f}; "
                 f"holdout: loss {row['holdout_loss']:.3f}, top-1 {row['holdout_top_1']:.3f}"
             )
-            state["epoch"] = epoch
-            if state["best"] is None or row["holdout_loss"] < state["best"] - _LEAST_GAIN:
-                state |= {"best": row["holdout_loss"], "best_epoch": epoch}
-                save_tensors(kept.state_dict(), out / WEIGHTS_FILE)
-            save_checkpoint(out, networks, optimiser, {**state, "schedule": schedule.state_dict()})
-            patience = recipe.optimisation.patience
-            if patience is not None and epoch - state["best_epoch"] >= patience:
-                progress.console.print(f"No smaller loss on the holdout for {patience} epochs: stopped.")
-                break
-    return [json.loads(line) for line in (out / LOG_FILE).read_text().splitlines()]
+    return run.rows
+
+
+class _Run:
+    """Everything that changes while a network is trained.
+
+    Attributes:
+        rows: the log, one row for each epoch that is done.
+        steps: of the optimiser, in all.
+    """
+
+    def __init__(self, recipe: Recipe, photos: Gathered) -> None:
+        self._recipe = recipe
+        self._photos = photos
+        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self._network = _network(recipe, len(photos.classes)).to(device)
+        self._network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # missing in torch's stubs
+        decay = recipe.optimisation.average
+        self._average = AveragedModel(self._network, multi_avg_fn=_running_average(decay), use_buffers=True)
+        self._loss = Loss(recipe, photos, device)
+        stages = zip(recipe.optimisation.stages, _loaders(recipe, photos), strict=True)
+        self._epochs = [(stage.input_size, loader) for stage, loader in stages for _ in range(stage.epochs)]
+        self.steps = sum(len(loader) for _, loader in self._epochs)
+        peak = recipe.optimisation.learning_rate
+        groups = _parameter_groups(self._network, recipe.optimisation.weight_decay)
+        self._optimiser = torch.optim.AdamW(groups, lr=peak)
+        self._schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self._optimiser, peak, total_steps=self.steps, pct_start=0.15
+        )
+        self.rows: list[dict[str, float]] = []
+        self._best = 0
+
+    @property
+    def steps_done(self) -> int:
+        """Of the optimiser, so far."""
+        return sum(len(loader) for _, loader in self._epochs[: len(self.rows)])
+
+    def is_over(self) -> bool:
+        """Whether all epochs are done, or nothing has been gained for `patience` of them."""
+        patience = self._recipe.optimisation.patience
+        gained_nothing = patience is not None and len(self.rows) - 1 - self._best >= patience
+        return len(self.rows) == len(self._epochs) or gained_nothing
+
+    def train_epoch(self, advance: Callable[[str], object]) -> dict[str, float]:
+        """One epoch, and what the holdout says of it; `advance` is told how it goes after every step."""
+        epoch = len(self.rows) + 1
+        size, loader = self._epochs[epoch - 1]
+        # Seeded anew for every epoch, so that a resumed run sees the same photos in the same order.
+        _seed(self._recipe.optimisation.seed + epoch)
+        started, losses = time.monotonic(), []
+        _train_mode(self._network, self._recipe.model.frozen)
+        for batch, labels, sources in loader:
+            losses.append(_step(self._network, self._optimiser, self._loss, batch, labels, sources))
+            self._schedule.step()
+            self._average.update_parameters(self._network)
+            advance(f"epoch {epoch}, loss {np.mean(losses[-50:]):.3f}")
+        seconds = time.monotonic() - started
+        row: dict[str, float] = {
+            "epoch": epoch,
+            "input_size": size,
+            "learning_rate": float(self._schedule.get_last_lr()[0]),
+            "loss": float(np.mean(losses)),
+            **_holdout(self._kept(), self._photos.kept_back, size),
+            "photos_per_s": len(losses) * self._recipe.optimisation.batch_size / seconds,
+        }
+        self.rows.append({key: round(value, 6) for key, value in row.items()})
+        if row["holdout_loss"] < self.rows[self._best]["holdout_loss"] - _LEAST_GAIN:
+            self._best = epoch - 1
+        return row
+
+    def save(self, folder: Path) -> None:
+        """Write log and state, and the weights if they are the best so far."""
+        if self._best == len(self.rows) - 1:
+            save_tensors(self._kept().state_dict(), folder / WEIGHTS_FILE)
+        notes = {"rows": self.rows, "best": self._best, "schedule": self._schedule.state_dict()}
+        save_checkpoint(folder, self._networks(), self._optimiser, notes)
+        (folder / LOG_FILE).write_text("".join(json.dumps(row) + "\n" for row in self.rows))
+
+    def restore(self, folder: Path) -> None:
+        """Go back to what `save` wrote.
+
+        Raises:
+            RecipeError: see `load_checkpoint`.
+        """
+        notes = load_checkpoint(folder, self._networks(), self._optimiser)
+        self._schedule.load_state_dict(notes["schedule"])
+        self.rows, self._best = notes["rows"], notes["best"]
+
+    def _kept(self) -> Network:
+        return cast("Network", self._average.module)
+
+    def _networks(self) -> dict[str, nn.Module]:
+        return {"network": self._network, "average": self._average}
 
 
 def normalise(batch: Tensor) -> Tensor:
