@@ -29,9 +29,9 @@ def quantise(graph: Path, target: Path, photos: Pixels) -> None:
         target: the file to write.
         photos: uint8 (N, size, size, 3), of every kind that will be served.
     """
-    quietly = logging.getLogger()
-    level, previous = logging.ERROR, quietly.level
-    quietly.setLevel(level)
+    root = logging.getLogger()
+    previous = root.level
+    root.setLevel(logging.ERROR)  # it warns of preparations that have been made here
     try:
         with tempfile.TemporaryDirectory() as folder:
             prepared = Path(folder) / "prepared.onnx"
@@ -50,7 +50,7 @@ def quantise(graph: Path, target: Path, photos: Pixels) -> None:
                 nodes_to_exclude=_first_nodes(onnx.load(str(prepared))),
             )
     finally:
-        quietly.setLevel(previous)
+        root.setLevel(previous)
 
 
 def _first_nodes(model: onnx.ModelProto) -> list[str]:
