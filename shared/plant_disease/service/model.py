@@ -105,10 +105,12 @@ class ServedModel:
             settings.runtime, bundle, threads=settings.threads, device=settings.device, precision=settings.precision
         )
         size = bundle.manifest.input.size
-        logits = runtime.run(np.random.default_rng(0).integers(0, 256, (1, size, size, 3), np.uint8)).logits
-        if logits.shape != (1, len(bundle.manifest.classes)) or not np.isfinite(logits).all():
+        output = runtime.run(np.random.default_rng(0).integers(0, 256, (1, size, size, 3), np.uint8))
+        if output.logits.shape != (1, len(bundle.manifest.classes)) or not np.isfinite(output.logits).all():
             raise BundleError(f"Version {bundle.manifest.version} does not give a number for each of its classes.")
-        return Classifier(bundle, runtime)
+        classifier = Classifier(bundle, runtime)
+        classifier.leaf_probability(output)  # a gate of another network would fail every request
+        return classifier
 
     def _follow(self) -> None:
         if self._has_exchanged:

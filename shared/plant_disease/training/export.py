@@ -63,7 +63,7 @@ def export(run: Path, data: Path, models: Path, version: str, *, name: str) -> B
     """Export a training run as `models/<version>`, calibrated on the photos that the run kept back.
 
     The folder appears whole or not at all, and only after both runtimes gave the same logits for real photos. The
-    int8 graph is in it, and served, where it is as good as the float32 one (`_int8_is_as_good`).
+    int8 graph is in it, and served, where it is as good as the float32 one (INT8_LOSS, INT8_AGREEMENT).
 
     Raises:
         ExportError: the run cannot be read, the version exists already, or the runtimes disagree.

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from pydantic import JsonValue
 
+from plant_disease.advice import all_advice
 from plant_disease.manifest import ClassInfo, Manifest
 from plant_disease.training.evaluation.report import (
     APART,
@@ -15,48 +16,6 @@ from plant_disease.training.evaluation.report import (
     Share,
 )
 from plant_disease.training.evaluation.run import Evaluation
-
-PLANT_VILLAGE = (
-    "Apple___Apple_scab",
-    "Apple___Black_rot",
-    "Apple___Cedar_apple_rust",
-    "Apple___healthy",
-    "Blueberry___healthy",
-    "Cherry_(including_sour)___Powdery_mildew",
-    "Cherry_(including_sour)___healthy",
-    "Corn_(maize)___Cercospora_leaf_spot Gray_leaf_spot",
-    "Corn_(maize)___Common_rust_",
-    "Corn_(maize)___Northern_Leaf_Blight",
-    "Corn_(maize)___healthy",
-    "Grape___Black_rot",
-    "Grape___Esca_(Black_Measles)",
-    "Grape___Leaf_blight_(Isariopsis_Leaf_Spot)",
-    "Grape___healthy",
-    "Orange___Haunglongbing_(Citrus_greening)",
-    "Peach___Bacterial_spot",
-    "Peach___healthy",
-    "Pepper,_bell___Bacterial_spot",
-    "Pepper,_bell___healthy",
-    "Potato___Early_blight",
-    "Potato___Late_blight",
-    "Potato___healthy",
-    "Raspberry___healthy",
-    "Soybean___healthy",
-    "Squash___Powdery_mildew",
-    "Strawberry___Leaf_scorch",
-    "Strawberry___healthy",
-    "Tomato___Bacterial_spot",
-    "Tomato___Early_blight",
-    "Tomato___Late_blight",
-    "Tomato___Leaf_Mold",
-    "Tomato___Septoria_leaf_spot",
-    "Tomato___Spider_mites Two-spotted_spider_mite",
-    "Tomato___Target_Spot",
-    "Tomato___Tomato_Yellow_Leaf_Curl_Virus",
-    "Tomato___Tomato_mosaic_virus",
-    "Tomato___healthy",
-)
-"""The 38 classes of PlantVillage (Hughes and Salathé 2015, arXiv:1511.08060)."""
 
 FEW = 5
 """Photos of a class, fewer than which say next to nothing about it."""
@@ -253,10 +212,11 @@ def _limits(manifest: Manifest, measured: Evaluation) -> Iterator[str]:
     for crop, classes in _by_crop(manifest.classes).items():
         yield f"  - {crop}: {', '.join(info.disease for info in classes)}"
     known = {info.class_id for info in manifest.classes}
-    missing = [class_id for class_id in PLANT_VILLAGE if class_id not in known]
-    if missing and known & set(PLANT_VILLAGE):
+    plant_village = all_advice()
+    missing = [class_id for class_id in plant_village if class_id not in known]
+    if missing and known & plant_village.keys():
         yield (
-            f"- Of the {len(PLANT_VILLAGE)} classes of PlantVillage it does not know {len(missing)}: "
+            f"- Of the {len(plant_village)} classes of PlantVillage it does not know {len(missing)}: "
             f"{'; '.join(_class(name) for name in missing)}."
         )
     only = [crop for crop, classes in _by_crop(manifest.classes).items() if len(classes) == 1]
