@@ -58,14 +58,15 @@ class Models:
         self._manifest = {**json.loads(manifest.read_text()), "precision": "fp32"}
         self.graph = (manifest.parent / "model.onnx").read_bytes()
 
-    def make(self, version: str, graph: bytes | None = None, classes: slice = slice(None)) -> Made:
+    def make(self, version: str, graph: bytes | None = None, classes: slice = slice(None), **changes: object) -> Made:
         """Write a version."""
         folder = self._folder / version
         folder.mkdir()
         (folder / "model.onnx").write_bytes(graph or self.graph)
         named = [{**info, "class_id": f"{info['class_id']} {version}"} for info in self._manifest["classes"][classes]]
         files = {"model.onnx": describe_file(folder / "model.onnx").model_dump()}
-        manifest = json.dumps({**self._manifest, "version": version, "classes": named, "files": files}).encode()
+        fields = {**self._manifest, "version": version, "classes": named, "files": files, **changes}
+        manifest = json.dumps(fields).encode()
         (folder / "manifest.json").write_bytes(manifest)
         return Made(folder, hashlib.sha256(manifest).hexdigest(), f"{CLASS_ID} {version}")
 
@@ -250,10 +251,12 @@ def test_bad_versions_are_refused(make_place: Callable[[str], Place], models: Mo
     place = make_place("local")
     good, better = models.make("1"), models.make("2")
     place.serve_from_now(good)
+    gate = {"slope": 1, "weights": [1.0, 2.0], "offset": 0, "threshold": 0.5}
     bad = {
         "no-graph": models.make("no-graph", b"no graph"),
         "too-few-classes": models.make("too-few-classes", classes=slice(0, -1)),
         "no-numbers": models.make("no-numbers", models.without_numbers()),
+        "another-gate": models.make("another-gate", leaf_gate=gate),
         "damaged": models.make("damaged"),
         "cut-short": models.make("cut-short"),
         "missing-file": models.make("missing-file"),
