@@ -53,7 +53,7 @@ def imports_of(path: Path) -> set[str]:
 
 # Lower may not import higher, nor its like beside it.
 RANK = {
-    **dict.fromkeys(["errors", "cpu", "loading", "advice"], 0),
+    **dict.fromkeys(["errors", "cpu", "loading", "advice", "plans"], 0),
     **dict.fromkeys(["containers", "storage", "manifest", "architectures"], 1),
     **dict.fromkeys(["images", "bundle"], 2),
     **dict.fromkeys(["runtimes", "publishing"], 3),

@@ -1,0 +1,28 @@
+"""What a caller has agreed to: how much, of what, in which time."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+Endpoint = Literal["predict", "batch", "explain"]
+"""What is counted, by the name of its function."""
+
+Scope = Literal["predict", "batch", "explain", "usage"]
+"""What a key may open. `usage` costs nothing."""
+
+Rate = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,8}/(second|minute|hour|day|month)$")]
+"""So many photos in such a time, as in `60/minute`."""
+
+
+class Plan(BaseModel):
+    """The terms of a caller. Photos are counted, not requests: a batch of 64 counts 64.
+
+    Attributes:
+        rates: for each endpoint, what may come in how short a time; an endpoint that is not named has no such limit.
+        quota: over all endpoints together, what is paid for; None: without end.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rates: dict[Endpoint, Rate] = Field(default_factory=dict)
+    quota: Rate | None = None
