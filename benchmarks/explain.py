@@ -7,15 +7,13 @@ Usage: python benchmarks/explain.py [--rounds 100] [PHOTO ...]
 """
 
 import argparse
-import os
-import socket
 import statistics
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import httpx
+from serving import served
 
 ROOT = Path(__file__).parent.parent
 PHOTOS = [ROOT / "tests/photos/apple-cedar-rust-3.jpg"]
@@ -61,23 +59,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=100)
     parser.add_argument("photos", nargs="*", type=Path, default=PHOTOS)
     arguments = parser.parse_args()
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    command = [Path(sys.executable).parent / "plant-disease", "serve", "--port", str(port)]
-    environment = {**os.environ, "PLANT_MODEL_LOADING": "eager"}
-    server = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    try:
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60, trust_env=False) as client:
-            while server.poll() is None:
-                try:
-                    client.get("/health/ready")
-                    break
-                except httpx.TransportError:
-                    time.sleep(0.1)
-            worst = max(measured(client, photo, arguments.rounds) for photo in arguments.photos)
-    finally:
-        server.terminate()
-        server.wait()
+    with served() as service:
+        worst = max(measured(service.client, photo, arguments.rounds) for photo in arguments.photos)
     print(f"limit of {' and '.join(LIMITED)}: x {LIMIT}")
     return int(worst > LIMIT)
 

@@ -54,11 +54,11 @@ def imports_of(path: Path) -> set[str]:
 # Lower may not import higher, nor its like beside it.
 RANK = {
     **dict.fromkeys(["errors", "cpu", "loading", "advice", "plans"], 0),
-    **dict.fromkeys(["containers", "storage", "manifest", "architectures"], 1),
-    **dict.fromkeys(["images", "bundle"], 2),
+    **dict.fromkeys(["containers", "storage", "manifest", "architectures", "tables"], 1),
+    **dict.fromkeys(["images", "bundle", "archives"], 2),
     **dict.fromkeys(["runtimes", "publishing"], 3),
     **dict.fromkeys(["classifier", "settings"], 4),
-    "explanation": 5,
+    **dict.fromkeys(["explanation", "batch"], 5),
     **dict.fromkeys(["service", "training"], 6),
     "cli": 7,
 }

@@ -74,6 +74,6 @@ async def post_explain(request: Request, query: Annotated[ExplainQuery, Query()]
     engine: Engine = request.app.state.engine
     engine.refuse_if_full()
     with record().timed("receive"):
-        encoded = await read_photos(request, engine.settings, most=1)
+        encoded = await read_photos(request, engine.settings, engine.readers, most=1)
     diagnosed = await engine.diagnose(encoded, top_k=DEFAULT_TOP_K, question=query.question())
     return answer_of(diagnosed) if query.format == "json" else picture_of(diagnosed)

@@ -42,7 +42,7 @@ async def post_predict(request: Request, query: Annotated[PredictQuery, Query()]
     engine: Engine = request.app.state.engine
     engine.refuse_if_full()
     with record().timed("receive"):
-        encoded = await read_photos(request, engine.settings, most=MAX_PHOTOS)
+        encoded = await read_photos(request, engine.settings, engine.readers, most=MAX_PHOTOS)
     question = Question() if query.explain else None
     diagnosed = await engine.diagnose(encoded, top_k=query.top_k, crops=query.crop, question=question)
     answer = answer_of(diagnosed)

@@ -2,10 +2,15 @@
 
     PlantDiseaseError
     ├── ImageError                 the photo cannot be used; the caller must send another
+    │   ├── EmptyImage             no bytes
     │   ├── UnsupportedFormat      not JPEG, PNG or WebP
     │   ├── UnreadableImage        claims to be one of these, and cannot be decoded
     │   ├── ImageTooSmall          less than MIN_SIDE pixels on one side
     │   └── ImageTooLarge          too many bytes or pixels
+    ├── ArchiveRefused             a ZIP that is damaged, or built to do harm
+    │   └── ArchiveTooLarge        it unpacks to more than is accepted
+    ├── BatchTooLarge              the photos before this one were as much as one batch may have
+    ├── OutOfTime                  the batch ended before this photo was looked at
     ├── StorageError               the bucket or folder did not give what was asked
     │   ├── NotFound               no such object, bucket or folder
     │   ├── PermissionDenied       the credentials do not allow it, or there are none
@@ -24,13 +29,28 @@
 The core knows no HTTP; `service.problems` maps these to status codes.
 """
 
+import re
+
 
 class PlantDiseaseError(Exception):
-    """Base of all errors below. `str(error)` says what was wrong and what to do, for a person."""
+    """Base of all errors below. `str(error)` says what was wrong and what to do, for a person.
+
+    Attributes:
+        code: the same in a word, for programs: the name of the class.
+    """
+
+    code: str
+
+    def __init_subclass__(cls) -> None:
+        cls.code = re.sub("(?<=[a-z])(?=[A-Z])", "_", cls.__name__).lower()
 
 
 class ImageError(PlantDiseaseError):
     """A photo that cannot be diagnosed."""
+
+
+class EmptyImage(ImageError):
+    """There are no bytes."""
 
 
 class UnsupportedFormat(ImageError):
@@ -47,6 +67,22 @@ class ImageTooSmall(ImageError):
 
 class ImageTooLarge(ImageError):
     """The photo has more bytes or more pixels than is accepted."""
+
+
+class ArchiveRefused(PlantDiseaseError):
+    """A ZIP cannot be read, or has what no archive of photos needs: encryption, archives, paths that lead out."""
+
+
+class ArchiveTooLarge(ArchiveRefused):
+    """A ZIP unpacks to more than is accepted."""
+
+
+class BatchTooLarge(PlantDiseaseError):
+    """The photos of a batch that came before this one have used up its bytes or pixels."""
+
+
+class OutOfTime(PlantDiseaseError):
+    """The time of a batch was over before this photo was looked at."""
 
 
 class StorageError(PlantDiseaseError):

@@ -9,6 +9,7 @@ two factors. Metadata (place, comments, thumbnails, colour profile) never reache
 import io
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,8 +19,8 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 from PIL.WebPImagePlugin import WebPImageFile
 
-from plant_disease.containers import Format, orientation, read_container, sniff, unreadable
-from plant_disease.errors import ImageError, ImageTooLarge, ImageTooSmall
+from plant_disease.containers import Container, Format, orientation, read_container, sniff, unreadable
+from plant_disease.errors import EmptyImage, ImageError, ImageTooLarge, ImageTooSmall
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -49,21 +50,46 @@ class Photo:
     format: Format
 
 
-def load(data: bytes, size: int, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Photo:
-    """Decode, turn upright and resize a photo to `size` x `size` px RGB.
+class Encoded(NamedTuple):
+    """A photo that was looked at and not yet decoded. It is within the limits.
 
-    Bytes and pixels are checked against the limits before anything is decoded. A PNG or WebP
-    may have half of `max_pixels` (see MAX_PIXELS). A large JPEG is decoded at the smallest of 1/1, 1/2, 1/4,
-    1/8 that is still at least twice `size` on both sides (libjpeg's scaled inverse DCT): on 12 MP photos that
-    is 0.2 to 0.6 of 255 away from the full decode, where once `size` is up to 1.6 away and only 10 ms faster.
-    Transparency is laid over white; of an animation the first frame counts.
+    Attributes:
+        format: by its content.
+        file: what its container says.
+    """
+
+    format: Format
+    file: Container
+
+    @property
+    def pixels(self) -> int:
+        """How many it has."""
+        return self.file.width * self.file.height
+
+
+def load(data: bytes, size: int, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Photo:
+    """Decode, turn upright and resize a photo to `size` x `size` px RGB; see `inspect` and `decode`.
 
     Raises:
+        ImageError: see there.
+    """
+    return decode(inspect(data, max_bytes=max_bytes, max_pixels=max_pixels), size)
+
+
+def inspect(data: bytes, *, max_bytes: int = MAX_BYTES, max_pixels: int = MAX_PIXELS) -> Encoded:
+    """Check bytes and pixels against the limits; nothing is decoded.
+
+    A PNG or WebP may have half of `max_pixels` (see MAX_PIXELS).
+
+    Raises:
+        EmptyImage: there are no bytes.
         UnsupportedFormat: it is no JPEG, PNG or WebP.
         ImageTooLarge: more bytes or pixels than the limits.
         ImageTooSmall: a side is shorter than MIN_SIDE.
-        UnreadableImage: it is damaged, cut off, or built to be slow to decode.
+        UnreadableImage: its container cannot be read.
     """
+    if not data:
+        raise EmptyImage("The photo is empty (0 bytes).")
     if len(data) > max_bytes:
         raise ImageTooLarge(f"The photo has {len(data):,} bytes; at most {max_bytes:,} are accepted. Send it smaller.")
     detected = sniff(data)
@@ -77,6 +103,21 @@ def load(data: bytes, size: int, *, max_bytes: int = MAX_BYTES, max_pixels: int 
         )
     if min(file.width, file.height) < MIN_SIDE:
         raise ImageTooSmall(f"The photo is {file.width} x {file.height} px; each side needs at least {MIN_SIDE} px.")
+    return Encoded(detected, file)
+
+
+def decode(encoded: Encoded, size: int) -> Photo:
+    """Decode, turn upright and resize a photo to `size` x `size` px RGB.
+
+    A large JPEG is decoded at the smallest of 1/1, 1/2, 1/4, 1/8 that is still at least twice `size` on both sides
+    (libjpeg's scaled inverse DCT): on 12 MP photos that is 0.2 to 0.6 of 255 away from the full decode, where once
+    `size` is up to 1.6 away and only 10 ms faster. Transparency is laid over white; of an animation the first frame
+    counts.
+
+    Raises:
+        UnreadableImage: it is damaged, cut off, or built to be slow to decode.
+    """
+    detected, file = encoded
     try:
         # Not Image.open: it guesses the format anew, and both its pixel limit and the warning it gives are
         # process-wide settings, which no thread can change for itself alone.

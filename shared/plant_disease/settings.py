@@ -72,6 +72,28 @@ class Settings(BaseSettings):
     max_image_pixels: int = Field(
         images.MAX_PIXELS, ge=1024, description="Largest JPEG accepted, in pixels; a PNG or WebP may have half as many."
     )
+    max_batch_images: int = Field(64, ge=1, le=1000, description="Most photos in one batch.")
+    max_batch_bytes: int = Field(
+        256 * 1024 * 1024,
+        ge=1024,
+        description="Bytes that the photos of one batch may have together, unpacked where they come in a ZIP.",
+    )
+    max_batch_pixels: int = Field(
+        1_600_000_000, ge=1024, description="Pixels that the photos of one batch may have together."
+    )
+    batch_chunk: int = Field(
+        4,
+        ge=1,
+        le=256,
+        description="Photos of a batch that go through the network at once; `benchmarks/batch.py` shows what is best.",
+    )
+    batch_timeout_s: float = Field(
+        25.0,
+        gt=0,
+        le=3600,
+        description="Seconds that a batch may take once its body is there; what is not done by then is reported as "
+        "such. Below what the platform allows (29 s with API Gateway).",
+    )
     max_body_bytes: int = Field(
         32 * 1024 * 1024,
         ge=1024,

@@ -23,6 +23,7 @@ def serve(
     """Serve all functions in one process."""
     import uvicorn
 
+    from functions.batch.routes import router as batch
     from functions.explain.routes import router as explain
     from functions.predict.routes import router as predict
     from plant_disease.service.app import create_app
@@ -30,7 +31,7 @@ def serve(
     listener = _listen(host, port)
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(predict, explain, settings=_settings(host)),
+            create_app(predict, batch, explain, settings=_settings(host)),
             host=host,
             port=port,
             log_level="warning",

@@ -1,11 +1,13 @@
 """The one place where requests meet the model: loaded once, run in a bounded number of threads."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import NamedTuple
 
 from plant_disease import images
+from plant_disease.batch import Allowance, Batcher, Outcome, Source
 from plant_disease.bundle import Bundle
 from plant_disease.classifier import Classifier, Diagnosis
 from plant_disease.errors import BundleError, ImageError, PlantDiseaseError, StorageError
@@ -13,12 +15,15 @@ from plant_disease.explanation.explainer import Explainer, Explanation, Question
 from plant_disease.images import Photo
 from plant_disease.loading import State
 from plant_disease.service.model import ServedModel
-from plant_disease.service.problems import Problem, from_image_error
+from plant_disease.service.problems import Problem, from_error
 from plant_disease.service.telemetry import record
 from plant_disease.settings import Settings
 
 _MODEL_WAIT_S = 20.0
 """Seconds that a request waits for the model. Loading goes on; API Gateway would give the request up after 29."""
+
+_READERS = 16
+"""Threads that read uploaded photos: a pool of its own, because a read that hangs must not take the place of others."""
 
 
 class Diagnosed(NamedTuple):
@@ -43,6 +48,10 @@ class Engine:
         self._explainer: Explainer | None = None
         self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="engine")
         self._places = settings.threads + settings.max_queue
+        self.readers = ThreadPoolExecutor(_READERS, thread_name_prefix="uploads")
+        self._batcher = Batcher(
+            self._threads, workers=settings.threads, readers=self.readers, chunk=settings.batch_chunk
+        )
         if settings.model_loading != "lazy":
             loading = self._model.future()
             if settings.model_loading == "eager":
@@ -133,6 +142,49 @@ class Engine:
         noted.fields["decision"] = diagnosis.decision
         return Diagnosed(classifier.bundle, photos, diagnosis, explanation)
 
+    def begin_batch(
+        self,
+        classifier: Classifier,
+        sources: Sequence[Source],
+        tell: Callable[[Outcome], None],
+        *,
+        top_k: int,
+        crops: Sequence[str],
+        deadline: float,
+    ) -> asyncio.Task[None]:
+        """Begin to diagnose each photo as a plant of its own; see `Batcher.run`. Failures are told as a `Problem`.
+
+        Returns:
+            What is done when all outcomes are told. To cancel it stops the work.
+
+        Raises:
+            Problem: 503, as many wait as may.
+        """
+
+        def tell_problem(outcome: Outcome) -> None:
+            if isinstance(outcome.result, PlantDiseaseError):
+                outcome = replace(outcome, result=from_error(outcome.result))
+            tell(outcome)
+
+        allowance = Allowance(
+            max_image_bytes=self.settings.max_image_bytes,
+            max_image_pixels=self.settings.max_image_pixels,
+            max_bytes=self.settings.max_batch_bytes,
+            max_pixels=self.settings.max_batch_pixels,
+        )
+        self.refuse_if_full()
+        self._places -= 1
+        task = asyncio.create_task(
+            self._batcher.run(
+                classifier, sources, tell_problem, allowance=allowance, top_k=top_k, crops=crops, deadline=deadline
+            )
+        )
+        task.add_done_callback(self._leave)
+        return task
+
+    def _leave(self, _: object) -> None:
+        self._places += 1
+
     def _explainer_of(self, bundle: Bundle) -> Explainer:
         if self._explainer is None or self._explainer.bundle is not bundle:
             self._explainer = Explainer(bundle, threads=self.settings.threads, device=self.settings.device)
@@ -149,7 +201,7 @@ class Engine:
                 )
             except ImageError as error:
                 which = f"Photo {index + 1} of {len(encoded)}: " if len(encoded) > 1 else ""
-                raise from_image_error(error, which=which) from error
+                raise from_error(error, which=which) from error
         return photos
 
     def _unavailable(self, why: str) -> Problem:

@@ -4,10 +4,10 @@ import asyncio
 import base64
 import binascii
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from concurrent.futures import Executor
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from fastapi import Request
@@ -16,13 +16,17 @@ from python_multipart.multipart import parse_options_header
 from starlette.datastructures import Headers, UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from plant_disease.errors import NotFound, StorageError, TooLarge
-from plant_disease.service.problems import Problem
+from plant_disease.archives import is_zip, open_zip
+from plant_disease.batch import Source
+from plant_disease.errors import ArchiveRefused, EmptyImage, NotFound, StorageError, TooLarge
+from plant_disease.service.problems import Problem, from_error
 from plant_disease.service.telemetry import logger
 from plant_disease.settings import Settings
 from plant_disease.storage import Limits, Store, check_name, open_store
 
 _RAW_TYPES = frozenset({"image/jpeg", "image/jpg", "image/png", "image/webp"})
+_ZIP_TYPES = frozenset({"application/zip", "application/x-zip-compressed"})
+_LONGEST_NAME = 255
 _DATA_URL = re.compile(r"^data:image/[a-z]+;base64,")
 _NUMBER = re.compile(r"[0-9]{1,18}")
 _BOUNDARY = re.compile(r"[ !#-\[\]-~]{1,256}")
@@ -32,9 +36,6 @@ _MANY = 1000
 _UPLOADS_LIMITS = Limits(connect_s=2, read_s=5, attempt_s=10, attempts=2)
 _UPLOADS_TIMEOUT_S = 20.0
 """Seconds for all the uploaded photos of one request."""
-
-_readers = ThreadPoolExecutor(16, thread_name_prefix="uploads")
-"""A pool of its own: hanging reads must not take the threads of others."""
 
 
 class JsonInput(BaseModel):
@@ -48,34 +49,78 @@ class JsonInput(BaseModel):
     image_uris: list[str] | None = Field(None, description="several of them", min_length=1)
 
 
-async def read_photos(request: Request, settings: Settings, *, most: int) -> list[bytes]:
+async def read_photos(request: Request, settings: Settings, readers: Executor, *, most: int) -> list[bytes]:
     """The encoded photos of a request, at least one and at most `most`, in order.
 
     Nothing is decoded here. The body is read no further than the limits of the settings allow.
 
+    Args:
+        request: the request.
+        settings: with the limits.
+        readers: where uploaded photos are read.
+        most: how many photos are accepted.
+
     Raises:
-        Problem: 400, 403, 408, 413, 415: see the message.
+        Problem: 400, 403, 404, 408, 413, 415, 503: see the message.
     """
+    sources = await _sources(request, settings, most=most, zips=False)
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(_UPLOADS_TIMEOUT_S):
+            photos = await asyncio.gather(
+                *(loop.run_in_executor(readers, source.read) for source in sources if source.is_remote)
+            )
+    except TimeoutError as error:
+        raise _uploads_unavailable() from error
+    photos = photos or [source.read() for source in sources]
+    if not all(photos):
+        raise from_error(EmptyImage("A photo is empty (0 bytes)."))
+    return photos
+
+
+async def read_sources(request: Request, settings: Settings) -> list[Source]:
+    """The photos of a batch, in order: at least one and at most as many as the settings allow.
+
+    As for one plant, and also a ZIP as the body or as a file of a form: its photos take its place. Uploaded
+    photos are not read, base64 is not decoded and nothing is unpacked yet.
+
+    Raises:
+        Problem: 400, 408, 413, 415: see the message. What is wrong with a single photo is raised when that is read.
+    """
+    return await _sources(request, settings, most=settings.max_batch_images, zips=True)
+
+
+async def _sources(request: Request, settings: Settings, *, most: int, zips: bool) -> list[Source]:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    accepted = _RAW_TYPES | (_ZIP_TYPES if zips else set())
     body = _limited(request, settings)
     async with _deadline(settings.body_timeout_s):
         if media_type == "multipart/form-data":
-            photos = await _from_form(request, body, settings, most)
-        elif media_type == "application/json" or media_type in _RAW_TYPES:
-            photos = [b"".join([chunk async for chunk in body])]
+            sources = await _from_form(request, body, settings, most, zips=zips)
+        elif media_type == "application/json" or media_type in accepted:
+            data = b"".join([chunk async for chunk in body])
         else:
             raise Problem(
                 415,
                 "unsupported_media_type",
                 "Send the photo as multipart/form-data (field image), as a raw image/jpeg, image/png or image/webp "
-                "body, or as application/json.",
-                headers={"Accept": "multipart/form-data, image/jpeg, image/png, image/webp, application/json"},
+                f"body, {'as a ZIP (application/zip), ' if zips else ''}or as application/json.",
+                headers={"Accept": ", ".join(["multipart/form-data", "application/json", *sorted(accepted)])},
             )
     if media_type == "application/json":
-        photos = await _from_json(photos[0], settings, most)
-    if not all(photos):
-        raise Problem(400, "empty_image", "A photo is empty (0 bytes).")
-    return photos
+        sources = _from_json(data, settings, most)
+    elif media_type in _ZIP_TYPES:
+        sources = list(_from_zip(data, settings))
+    elif media_type in _RAW_TYPES:
+        sources = [_sent(None, data)]
+    if not sources:
+        raise Problem(400, "no_image", "The ZIP has no photo in it.")
+    _check_count(len(sources), most)
+    return sources
+
+
+def _sent(name: str | None, data: bytes) -> Source:
+    return Source(name and name[-_LONGEST_NAME:], lambda: data)
 
 
 async def _limited(request: Request, settings: Settings) -> AsyncGenerator[bytes]:
@@ -104,7 +149,9 @@ async def _deadline(seconds: float) -> AsyncIterator[None]:
         ) from error
 
 
-async def _from_form(request: Request, body: AsyncGenerator[bytes], settings: Settings, most: int) -> list[bytes]:
+async def _from_form(
+    request: Request, body: AsyncGenerator[bytes], settings: Settings, most: int, *, zips: bool
+) -> list[Source]:
     boundary = parse_options_header(request.headers["content-type"])[1].get(b"boundary", b"").decode("latin-1")
     if not _BOUNDARY.fullmatch(boundary):
         raise Problem(400, "invalid_form", "The Content-Type has no boundary, or none that is allowed.")
@@ -133,10 +180,24 @@ async def _from_form(request: Request, body: AsyncGenerator[bytes], settings: Se
         if len(files) < len(parts) or not files:
             raise Problem(400, "no_image", "The form has no file in its field image. With curl: -F image=@leaf.jpg")
         _check_count(len(files), most)
-        return [await file.read() for file in files]
+        sent = [(file.filename, await file.read()) for file in files]
+    if not zips:
+        return [_sent(name, data) for name, data in sent]
+    return [
+        source for name, data in sent for source in (_from_zip(data, settings) if is_zip(data) else [_sent(name, data)])
+    ]
 
 
-async def _from_json(raw: bytes, settings: Settings, most: int) -> list[bytes]:
+def _from_zip(data: bytes, settings: Settings) -> Iterator[Source]:
+    try:
+        entries = open_zip(data, max_bytes=settings.max_image_bytes, max_total_bytes=settings.max_batch_bytes)
+    except ArchiveRefused as error:
+        raise from_error(error) from error
+    for name, unpack in entries:
+        yield Source(name[-_LONGEST_NAME:], unpack)
+
+
+def _from_json(raw: bytes, settings: Settings, most: int) -> list[Source]:
     if sum(map(raw.count, (b",", b"[", b"{"))) > _MANY:
         # Each of these takes 1 byte here, and a hundred once parsed; base64 has none.
         raise Problem(400, "invalid_json", "The JSON body has more values than any that is described at /docs.")
@@ -155,8 +216,8 @@ async def _from_json(raw: bytes, settings: Settings, most: int) -> list[bytes]:
     values = [values] if isinstance(values, str) else values
     _check_count(len(values), most)
     if given[0].startswith("image_uri"):
-        return await _from_uris(values, settings)
-    return [_from_base64(value) for value in values]
+        return [Source(uri, partial(_from_uri, uri, settings), is_remote=True) for uri in values]
+    return [Source(None, partial(_from_base64, value)) for value in values]
 
 
 def _from_base64(value: str) -> bytes:
@@ -166,22 +227,11 @@ def _from_base64(value: str) -> bytes:
         raise Problem(400, "invalid_base64", "A photo is not valid base64.") from error
 
 
-async def _from_uris(uris: Sequence[str], settings: Settings) -> list[bytes]:
+def _from_uri(uri: str, settings: Settings) -> bytes:
     prefix = (settings.uploads_uri or "").rstrip("/") + "/"
-    if settings.uploads_uri is None or not all(uri.startswith(prefix) for uri in uris):
+    if settings.uploads_uri is None or not uri.startswith(prefix):
         raise _uri_not_allowed()
-    loop = asyncio.get_running_loop()
-    names = [uri.removeprefix(prefix) for uri in uris]
-    reading = [loop.run_in_executor(_readers, _read_upload, name, settings) for name in names]
-    try:
-        async with asyncio.timeout(_UPLOADS_TIMEOUT_S):
-            return await asyncio.gather(*reading)
-    except TimeoutError as error:
-        raise _uploads_unavailable() from error
-
-
-def _read_upload(name: str, settings: Settings) -> bytes:
-    assert settings.uploads_uri  # noqa: S101 - for the type checker
+    name = uri.removeprefix(prefix)
     try:
         check_name(name)
     except ValueError as error:
@@ -189,7 +239,7 @@ def _read_upload(name: str, settings: Settings) -> bytes:
     try:
         return _uploads(settings.uploads_uri).read(name, max_bytes=settings.max_image_bytes).data
     except TooLarge as error:
-        raise Problem(413, "image_too_large", f"A photo has more than {settings.max_image_bytes:,} bytes.") from error
+        raise Problem(413, "image_too_large", f"The photo has more than {settings.max_image_bytes:,} bytes.") from error
     except NotFound as error:
         raise Problem(404, "image_not_found", "There is no uploaded photo at this image_uri, or no longer.") from error
     except (StorageError, ValueError) as error:
@@ -223,13 +273,18 @@ def _body_too_large(settings: Settings) -> Problem:
     )
 
 
-def request_body() -> dict[str, Any]:
-    """The OpenAPI description of the three ways."""
+def request_body(*, field: str = "image", zips: bool = False) -> dict[str, Any]:
+    """The OpenAPI description of the three ways.
+
+    Args:
+        field: of a form.
+        zips: whether a ZIP is accepted too.
+    """
     photo = {"type": "string", "format": "binary"}
     form = {
         "type": "object",
-        "properties": {"image": {"type": "array", "items": photo, "minItems": 1}},
-        "required": ["image"],
+        "properties": {field: {"type": "array", "items": photo, "minItems": 1}},
+        "required": [field],
         "additionalProperties": False,
     }
     return {
@@ -237,6 +292,7 @@ def request_body() -> dict[str, Any]:
         "content": {
             "multipart/form-data": {"schema": form},
             **{media_type: {"schema": photo} for media_type in ("image/jpeg", "image/png", "image/webp")},
+            **({"application/zip": {"schema": photo}} if zips else {}),
             "application/json": {"schema": JsonInput.model_json_schema()},
         },
     }

@@ -28,8 +28,8 @@ class ProblemDocument(BaseModel):
     request_id: str
 
 
-class Problem(Exception):
-    """An answer that is an error.
+class Problem(errors.PlantDiseaseError):
+    """An answer that is an error, or in a batch an item that is.
 
     Args:
         status: HTTP status.
@@ -56,9 +56,9 @@ class Problem(Exception):
         if retry_after is not None:
             self.headers["Retry-After"] = str(max(1, math.ceil(retry_after)))
 
-    def response(self) -> JSONResponse:
-        """The problem as an HTTP answer."""
-        document = ProblemDocument(
+    def document(self) -> ProblemDocument:
+        """The problem as it is written."""
+        return ProblemDocument(
             type="about:blank",
             title=http.HTTPStatus(self.status).phrase,
             status=self.status,
@@ -66,14 +66,22 @@ class Problem(Exception):
             code=self.code,
             request_id=request_id(),
         )
-        return JSONResponse(document.model_dump(), self.status, self.headers, media_type=MEDIA_TYPE)
+
+    def response(self) -> JSONResponse:
+        """The problem as an HTTP answer."""
+        return JSONResponse(self.document().model_dump(), self.status, self.headers, media_type=MEDIA_TYPE)
 
 
-_IMAGE_PROBLEMS: dict[type[errors.ImageError], tuple[int, str]] = {
-    errors.UnsupportedFormat: (415, "unsupported_format"),
-    errors.UnreadableImage: (400, "unreadable_image"),
-    errors.ImageTooSmall: (400, "image_too_small"),
-    errors.ImageTooLarge: (413, "image_too_large"),
+_STATUSES: dict[type[errors.PlantDiseaseError], int] = {
+    errors.EmptyImage: 400,
+    errors.UnsupportedFormat: 415,
+    errors.UnreadableImage: 400,
+    errors.ImageTooSmall: 400,
+    errors.ImageTooLarge: 413,
+    errors.ArchiveRefused: 400,
+    errors.ArchiveTooLarge: 413,
+    errors.BatchTooLarge: 413,
+    errors.OutOfTime: 503,
 }
 
 _HTTP_CODES = {404: "not_found", 405: "method_not_allowed"}
@@ -83,10 +91,9 @@ _HTTP_DETAILS = {
 }
 
 
-def from_image_error(error: errors.ImageError, *, which: str = "") -> Problem:
-    """The problem for a photo that cannot be used; `which` says which of several."""
-    status, code = _IMAGE_PROBLEMS[type(error)]
-    return Problem(status, code, f"{which}{error}")
+def from_error(error: errors.PlantDiseaseError, *, which: str = "") -> Problem:
+    """The problem for what is wrong with a photo or an archive; `which` says which of several."""
+    return error if isinstance(error, Problem) else Problem(_STATUSES[type(error)], error.code, f"{which}{error}")
 
 
 def install(app: FastAPI) -> None:

@@ -8,6 +8,7 @@ from fastapi import Response
 from pydantic import BaseModel, Field
 
 from plant_disease.advice import Advice, advice_note, advise
+from plant_disease.batch import Outcome
 from plant_disease.bundle import Bundle
 from plant_disease.classifier import Decision, Prediction, Verdict
 from plant_disease.containers import Format
@@ -16,7 +17,7 @@ from plant_disease.explanation.faithfulness import Faithfulness
 from plant_disease.explanation.regions import Box
 from plant_disease.manifest import ClassInfo
 from plant_disease.service.engine import Diagnosed
-from plant_disease.service.problems import Problem
+from plant_disease.service.problems import Problem, ProblemDocument
 from plant_disease.service.telemetry import record
 
 
@@ -129,6 +130,53 @@ class DetailedAnswer(PredictAnswer):
         return cls.model_validate({**dict(answer), "predictions": tuple(detailed), "advice_note": advice_note()})
 
 
+class BatchSuccess(BaseModel):
+    """A photo of a batch that was diagnosed."""
+
+    index: int = Field(description="in the batch, from 0")
+    name: str | None = Field(description="of the file, or its image_uri; null for what has none")
+    status: Literal["ok"]
+    decision: Decision
+    is_leaf: Verdict
+    is_healthy: Verdict
+    predictions: tuple[Prediction, ...]
+    images: list[ImageInfo]
+
+
+class BatchFailure(BaseModel):
+    """A photo of a batch that was not diagnosed."""
+
+    index: int = Field(description="in the batch, from 0")
+    name: str | None = Field(description="of the file, or its image_uri; null for what has none")
+    status: Literal["error"]
+    problem: ProblemDocument = Field(description="what the photo alone would have been answered with")
+
+
+BatchItem = Annotated[BatchSuccess | BatchFailure, Field(discriminator="status")]
+
+
+class BatchSummary(BaseModel):
+    """How many photos came, and what became of them."""
+
+    total: int
+    succeeded: int
+    failed: int
+
+
+class BatchEnd(BaseModel):
+    """What is said once about a batch; in a stream the last line, without which the stream was broken off."""
+
+    request_id: str
+    model: ModelIdentity
+    summary: BatchSummary
+
+
+class BatchAnswer(BatchEnd):
+    """Diagnoses of many plants, one photo each, in the order in which the photos were sent."""
+
+    items: list[BatchItem]
+
+
 class ClassesAnswer(BaseModel):
     """Everything that the model can answer."""
 
@@ -161,6 +209,14 @@ def answer_of(diagnosed: Diagnosed) -> PredictAnswer:
             total=round(noted.total_ms(), 1),
         ),
     )
+
+
+def item_of(outcome: Outcome) -> BatchSuccess | BatchFailure:
+    """What became of one photo of a batch."""
+    if isinstance(outcome.result, Problem):
+        problem = outcome.result.document()
+        return BatchFailure(index=outcome.index, name=outcome.name, status="error", problem=problem)
+    return BatchSuccess.model_validate(outcome.as_dict())
 
 
 def picture_of(diagnosed: Diagnosed) -> Response:
