@@ -74,7 +74,7 @@ class Settings(BaseSettings):
     )
     max_batch_images: int = Field(64, ge=1, le=1000, description="Most photos in one batch.")
     max_batch_bytes: int = Field(
-        256 * 1024 * 1024,
+        512 * 1024 * 1024,
         ge=1024,
         description="Bytes that the photos of one batch may have together, unpacked where they come in a ZIP.",
     )

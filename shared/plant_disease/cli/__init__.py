@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from plant_disease.cli import evaluate, explain, models, predict, serve, training
+from plant_disease.cli import batch, evaluate, explain, models, predict, serve, training
 from plant_disease.cli.output import print_error
 from plant_disease.errors import PlantDiseaseError
 
@@ -17,6 +17,7 @@ app = typer.Typer(
 app.command()(serve.serve)
 app.command()(predict.predict)
 app.command()(explain.explain)
+app.command()(batch.batch)
 app.command()(training.train)
 app.command()(evaluate.evaluate)
 app.command()(training.export)

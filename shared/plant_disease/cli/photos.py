@@ -1,0 +1,74 @@
+"""The photos that a command line names: files, folders, globs and buckets."""
+
+import glob
+import os
+from collections.abc import Iterator, Sequence
+from functools import partial
+
+from plant_disease.batch import Source
+from plant_disease.errors import ImageTooLarge, TooLarge
+from plant_disease.storage import Store, is_name, open_store
+
+_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+
+
+def find_photos(places: Sequence[str], *, max_bytes: int) -> list[Source]:
+    """The photos at all these places, each once, by their suffix.
+
+    Args:
+        places: a file, a folder (with all folders in it), a glob such as `leaves/**/*.jpg`, or a gs:// or s3:// URI
+            of a photo or of a prefix.
+        max_bytes: of one photo; what is larger is not read into memory.
+
+    Raises:
+        NotFound: there is nothing at one of them.
+        StorageError: a bucket cannot be listed.
+        ValueError: a URI is malformed.
+    """
+    found: dict[str | None, Source] = {}
+    for place in places:
+        for source in _in_bucket(place, max_bytes) if "://" in place else _on_disk(place, max_bytes):
+            found.setdefault(source.name, source)
+    return list(found.values())
+
+
+def _in_bucket(uri: str, max_bytes: int) -> Iterator[Source]:
+    if _is_photo(uri):
+        folder, _, name = uri.rpartition("/")
+        yield _source(open_store(folder), name, max_bytes, is_remote=True)
+        return
+    store = open_store(uri)
+    for entry in store.list():
+        if _is_photo(entry.name):
+            yield _source(store, entry.name, max_bytes, is_remote=True)
+
+
+def _on_disk(place: str, max_bytes: int) -> Iterator[Source]:
+    if os.path.isdir(place):
+        store = open_store(place)
+        for entry in store.list():
+            if _is_photo(entry.name):
+                yield _source(store, entry.name, max_bytes)
+        return
+    # A name that exists is no pattern, whatever is in it.
+    paths = [place] if os.path.exists(place) else sorted(glob.glob(place, recursive=True))
+    for path in paths:
+        folder, name = os.path.split(path)
+        if is_name(name) and not os.path.isdir(path):
+            yield _source(open_store(folder or "."), name, max_bytes)
+
+
+def _source(store: Store, name: str, max_bytes: int, *, is_remote: bool = False) -> Source:
+    shown = name if store.uri == "." else f"{store.uri.rstrip('/')}/{name}"
+    return Source(shown, partial(_read, store, name, max_bytes), is_remote)
+
+
+def _read(store: Store, name: str, max_bytes: int) -> bytes:
+    try:
+        return store.read(name, max_bytes=max_bytes).data
+    except TooLarge as error:
+        raise ImageTooLarge(f"The photo has more than {max_bytes:,} bytes. Make it smaller.") from error
+
+
+def _is_photo(name: str) -> bool:
+    return name.lower().endswith(_SUFFIXES)
