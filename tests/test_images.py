@@ -22,7 +22,14 @@ from hypothesis import strategies as st
 from PIL import Image, ImageFilter, TiffImagePlugin
 
 from plant_disease import images
-from plant_disease.errors import ImageError, ImageTooLarge, ImageTooSmall, UnreadableImage, UnsupportedFormat
+from plant_disease.errors import (
+    EmptyImage,
+    ImageError,
+    ImageTooLarge,
+    ImageTooSmall,
+    UnreadableImage,
+    UnsupportedFormat,
+)
 
 SIZE = 64
 GREEN = (90, 140, 60)
@@ -113,7 +120,6 @@ def test_accepts_by_content(kind: str) -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        pytest.param(b"", id="empty"),
         pytest.param(b"\xff\xd8", id="two bytes"),
         pytest.param(encode(Image.new("RGB", (64, 64)), "GIF"), id="GIF"),
         pytest.param(encode(Image.new("RGB", (64, 64)), "BMP"), id="BMP"),
@@ -129,6 +135,11 @@ def test_accepts_by_content(kind: str) -> None:
 def test_refuses_other_formats(data: bytes) -> None:
     with pytest.raises(UnsupportedFormat):
         images.load(data, SIZE)
+
+
+def test_refuses_nothing() -> None:
+    with pytest.raises(EmptyImage):
+        images.load(b"", SIZE)
 
 
 @pytest.mark.parametrize("start", [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\x04\0\0\0WEBP"])

@@ -54,7 +54,7 @@ def open_zip(data: bytes, *, max_bytes: int, max_total_bytes: int) -> list[Entry
         ArchiveRefused: it cannot be read, or holds what is not accepted.
     """
     archive = _open(data)
-    infos = [info for info in archive.infolist() if not (info.is_dir() or _is_clutter(info.filename))]
+    infos = [info for info in archive.infolist() if not info.filename.endswith("/")]
     names = set()
     for info in infos:
         _check(info)
@@ -67,7 +67,11 @@ def open_zip(data: bytes, *, max_bytes: int, max_total_bytes: int) -> list[Entry
         raise ArchiveTooLarge(f"The ZIP unpacks to more than {max_total_bytes:,} bytes. Send it in parts.")
     if any(_starts_as_zip(archive, info) for info in infos):
         raise ArchiveRefused("There is a ZIP inside the ZIP. Send the photos themselves.")
-    return [(info.filename.removeprefix("./"), partial(_unpack, archive, info, max_bytes)) for info in infos]
+    return [
+        (info.filename.removeprefix("./"), partial(_unpack, archive, info, max_bytes))
+        for info in infos
+        if not _is_clutter(info.filename)
+    ]
 
 
 def _open(data: bytes) -> zipfile.ZipFile:

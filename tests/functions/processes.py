@@ -60,6 +60,11 @@ class Process:
         pages = int(Path(f"/proc/{self.popen.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE")
 
+    def peak_memory(self) -> int:
+        """Bytes of memory that were in use at most."""
+        status = Path(f"/proc/{self.popen.pid}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0]) * 1024
+
     def terminate(self, within_s: float) -> int:
         """Ask it to stop as every platform does; the exit code."""
         self.popen.send_signal(signal.SIGTERM)

@@ -14,6 +14,7 @@ import schemathesis
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
+from functions.batch.routes import router as batch
 from functions.explain.routes import router as explain
 from functions.predict.routes import router as predict
 from plant_disease.service.app import create_app
@@ -66,7 +67,7 @@ def check(answer: httpx.Response, statuses: set[int] | None = None) -> httpx.Res
     return answer
 
 
-paths = st.sampled_from(["/predict", "/explain", "/predict?explain=true"])
+paths = st.sampled_from(["/predict", "/explain", "/predict?explain=true", "/batch"])
 
 
 @st.composite
@@ -268,7 +269,7 @@ printable = st.text(string.printable + "äß中🍃\0\x85\u2028", max_size=30)
 
 @bounded
 @given(
-    st.sampled_from(["predict", "explain"]),
+    st.sampled_from(["predict", "explain", "batch"]),
     st.lists(st.tuples(st.sampled_from(NAMES) | printable, st.sampled_from(VALUES) | printable), max_size=4),
 )
 def test_odd_query(client: httpx.Client, function: str, pairs: list[tuple[str, str]]) -> None:
@@ -315,7 +316,7 @@ def test_odd_headers(client: httpx.Client, headers: dict[bytes, bytes]) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "HEAD", "BREW"])
 @pytest.mark.parametrize(
-    "path", ["/predict", "/explain", "/classes", "/docs", "/", "/%2e%2e/%2e%2e/etc/passwd", "/" + "a" * 5000]
+    "path", ["/predict", "/explain", "/batch", "/classes", "/docs", "/", "/%2e%2e/%2e%2e/etc/passwd", "/" + "a" * 5000]
 )
 def test_odd_methods(client: httpx.Client, method: str, path: str) -> None:
     answer = client.request(method, path)
@@ -328,7 +329,7 @@ UNKNOWABLE = [schemathesis.checks.positive_data_acceptance]
 """No schema can say that a string is the base64 of a leaf."""
 
 
-schema = schemathesis.openapi.from_dict(create_app(predict, explain).openapi())
+schema = schemathesis.openapi.from_dict(create_app(predict, batch, explain).openapi())
 
 
 @schema.parametrize()

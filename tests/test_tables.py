@@ -1,0 +1,79 @@
+"""Tables that a spreadsheet opens and that run nothing there."""
+
+import csv
+import io
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from plant_disease import tables
+
+
+def item(**changes: Any) -> dict[str, Any]:
+    prediction = {"class_id": "A___b", "crop": "A", "disease": "b", "healthy": False, "probability": 0.75}
+    return {
+        "index": 3,
+        "name": "leaf.jpg",
+        "status": "ok",
+        "decision": "diagnosed",
+        "predictions": [prediction, {**prediction, "class_id": "A___c", "probability": 0.2}],
+        "is_leaf": {"probability": 0.9},
+        "is_healthy": {"probability": 0.1},
+        "images": [{"width": 256, "height": 128, "format": "JPEG"}],
+        **changes,
+    }
+
+
+def read(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(tables.csv_head().removeprefix(tables.BOM) + text, newline="")))
+
+
+def test_a_row() -> None:
+    (row,) = read(tables.csv_line(tables.row(item())))
+    assert row == {
+        "index": "3",
+        "name": "leaf.jpg",
+        "status": "ok",
+        "decision": "diagnosed",
+        "class_id": "A___b",
+        "crop": "A",
+        "disease": "b",
+        "healthy": "False",
+        "probability": "0.75",
+        "others": "A___c 0.2",
+        "is_leaf": "0.9",
+        "is_healthy": "0.1",
+        "width": "256",
+        "height": "128",
+        "format": "JPEG",
+        "error": "",
+        "detail": "",
+    }
+
+
+def test_a_row_of_a_failure() -> None:
+    failure = {"index": 0, "name": None, "status": "error", "problem": {"code": "x", "detail": "Say, why."}}
+    (row,) = read(tables.csv_line(tables.row(failure)))
+    assert {name: value for name, value in row.items() if value} == {
+        "index": "0",
+        "status": "error",
+        "error": "x",
+        "detail": "Say, why.",
+    }
+
+
+@pytest.mark.parametrize("start", ["=", "+", "-", "@", "\t=", "\r", "\n", " =", "\uff1d", "\uff0b", "\uff20"])
+def test_no_cell_is_a_formula(start: str) -> None:
+    (row,) = read(tables.csv_line(tables.row(item(name=f"{start}cmd|' /C calc'!A0"))))
+    assert row["name"] == f"'{start}cmd|' /C calc'!A0"
+
+
+@settings(derandomize=True, database=None)
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_every_name_comes_back(name: str) -> None:
+    text = tables.csv_line(tables.row(item(name=name)))
+    (row,) = read(text)
+    assert row["name"].removeprefix("'") == name.removeprefix("'")
+    assert row["detail"] == ""
