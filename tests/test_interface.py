@@ -11,7 +11,7 @@ SERVICE = Path(problems.__file__).parent
 
 
 def codes_in_the_source() -> set[str]:
-    codes = {"http_error", *problems._HTTP_CODES.values(), *(code for _, code in problems._IMAGE_PROBLEMS.values())}
+    codes = {"http_error", *problems._HTTP_CODES.values(), *(error.code for error in problems._STATUSES)}
     for path in SERVICE.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Problem":

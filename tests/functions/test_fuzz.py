@@ -1,8 +1,10 @@
 """Whatever comes in, what goes out is an answer or a problem, and soon: no 5xx, nothing over 5 seconds."""
 
+import io
 import json
 import string
 import time
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -120,11 +122,11 @@ fields = st.sampled_from(["image", "images", "image_uri", "image_uris", "photo"]
 
 
 @bounded
-@given(st.dictionaries(fields, values, max_size=3) | values)
-def test_wrong_json(client: httpx.Client, document: object) -> None:
+@given(st.dictionaries(fields, values, max_size=3) | values, st.sampled_from(["/predict", "/batch"]))
+def test_wrong_json(client: httpx.Client, document: object, path: str) -> None:
     # With NaN and Infinity as they are, and half surrogate pairs escaped: Python writes what JSON does not know.
-    answer = client.post("/predict", content=json.dumps(document), headers={"content-type": "application/json"})
-    check(answer, {400, 403, 413, 415})
+    answer = client.post(path, content=json.dumps(document), headers={"content-type": "application/json"})
+    check(answer, {400, 403, 413, 415} if path == "/predict" else {200, 400, 413})
 
 
 GOOD = json.dumps(base64_of(leaf())).encode()
@@ -161,12 +163,40 @@ JSON = {
 }
 
 
+@pytest.mark.parametrize("path", ["/predict", "/batch"])
 @pytest.mark.parametrize("name", JSON)
-def test_hostile_json(client: httpx.Client, server: Process, name: str) -> None:
+def test_hostile_json(client: httpx.Client, server: Process, name: str, path: str) -> None:
     before = server.memory()
-    answer = client.post("/predict", content=JSON[name], headers={"content-type": "application/json; charset=utf-16"})
-    check(answer, {400, 403, 413})
+    answer = client.post(path, content=JSON[name], headers={"content-type": "application/json; charset=utf-16"})
+    check(answer, {400, 403, 413} if path == "/predict" else {200, 400, 413})
     assert server.memory() - before < 250_000_000
+
+
+@st.composite
+def damaged_zip(draw: st.DrawFn) -> bytes:
+    """A ZIP with a leaf and a text in it, with a few bytes changed, left out or doubled."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", draw(st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]))) as archive:
+        archive.writestr("leaf.jpg", leaf())
+        archive.writestr("é.txt", "no photo")
+    data = bytearray(packed.getvalue())
+    for _ in range(draw(st.integers(1, 4))):
+        # The names, sizes and offsets stand at the end, and again before each file.
+        at = draw(st.integers(max(0, len(data) - 250), len(data)) | st.integers(0, 60) | st.integers(0, len(data)))
+        match draw(st.sampled_from(["set", "insert", "delete"])):
+            case "set":
+                data[at : at + 1] = draw(st.binary(min_size=1, max_size=1) | st.sampled_from([b"\0", b"\xff", b"/"]))
+            case "insert":
+                data[at:at] = draw(st.binary(max_size=20))
+            case "delete":
+                del data[at : at + draw(st.integers(1, 50))]
+    return bytes(data)
+
+
+@bounded
+@given(damaged_zip())
+def test_damaged_zip(client: httpx.Client, data: bytes) -> None:
+    check(client.post("/batch", content=data, headers={"content-type": "application/zip"}), {200, 400, 413})
 
 
 part_headers = st.sampled_from(
@@ -197,10 +227,12 @@ edges = st.sampled_from(
 
 
 @bounded
-@given(st.lists(st.tuples(edges, parts), max_size=6), edges)
-def test_wrong_form(client: httpx.Client, pieces: list[tuple[bytes, tuple[list[bytes], bytes]]], last: bytes) -> None:
+@given(st.lists(st.tuples(edges, parts), max_size=6), edges, st.sampled_from(["/predict", "/batch"]))
+def test_wrong_form(
+    client: httpx.Client, pieces: list[tuple[bytes, tuple[list[bytes], bytes]]], last: bytes, path: str
+) -> None:
     body = b"".join(edge + b"\r\n".join(heads) + b"\r\n\r\n" + data + b"\r\n" for edge, (heads, data) in pieces) + last
-    check(client.post("/predict", content=body, headers=form()[1]), {400, 413, 415})
+    check(client.post(path, content=body, headers=form()[1]), {400, 413, 415} if path == "/predict" else {200, 400})
 
 
 def part(head: bytes, data: bytes) -> bytes:
@@ -230,10 +262,11 @@ FORMS = {
 }
 
 
+@pytest.mark.parametrize("path", ["/predict", "/batch"])
 @pytest.mark.parametrize("name", FORMS)
-def test_hostile_form(client: httpx.Client, server: Process, name: str) -> None:
+def test_hostile_form(client: httpx.Client, server: Process, name: str, path: str) -> None:
     before = server.memory()
-    check(client.post("/predict", content=FORMS[name], headers=form()[1]), {200, 400, 413})
+    check(client.post(path, content=FORMS[name], headers=form()[1]), {200, 400, 413})
     assert server.memory() - before < 250_000_000
     assert client.get("/health/live").elapsed.total_seconds() < 1
 
@@ -329,6 +362,7 @@ UNKNOWABLE = [schemathesis.checks.positive_data_acceptance]
 """No schema can say that a string is the base64 of a leaf."""
 
 
+schemathesis.serializer.alias("application/zip", "application/octet-stream")
 schema = schemathesis.openapi.from_dict(create_app(predict, batch, explain).openapi())
 
 
