@@ -55,7 +55,7 @@ def imports_of(path: Path) -> set[str]:
 RANK = {
     **dict.fromkeys(["errors", "cpu", "loading", "advice", "plans"], 0),
     **dict.fromkeys(["containers", "storage", "manifest", "architectures", "tables"], 1),
-    **dict.fromkeys(["images", "bundle", "archives"], 2),
+    **dict.fromkeys(["images", "bundle", "archives", "usage"], 2),
     **dict.fromkeys(["runtimes", "publishing"], 3),
     **dict.fromkeys(["classifier", "settings"], 4),
     **dict.fromkeys(["explanation", "batch"], 5),

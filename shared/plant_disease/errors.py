@@ -19,6 +19,7 @@
     │   ├── TooLarge               the object is larger than the reader is ready to hold
     │   └── StorageUnavailable     time-out, refused connection, 5xx: may pass; was retried
     ├── BundleError                the model bundle is not what its manifest promises
+    ├── UsageUnreadable            what lies among the usage events is none
     ├── PublishRefused             a version or a channel cannot be changed in the way that was asked
     ├── ConfigurationError         an environment variable or option cannot be used
     ├── RuntimeUnavailable         the inference runtime asked for is not installed
@@ -115,6 +116,10 @@ class StorageUnavailable(StorageError):
 
 class BundleError(PlantDiseaseError):
     """A model bundle is not what its manifest promises: wrong size, wrong sha256, invalid manifest."""
+
+
+class UsageUnreadable(PlantDiseaseError):
+    """An object among the usage events holds something else."""
 
 
 class PublishRefused(PlantDiseaseError):

@@ -105,6 +105,14 @@ class Settings(BaseSettings):
     uploads_uri: str | None = Field(
         None, description="The only prefix that `image_uri` may point into; without it `image_uri` is refused."
     )
+    usage_uri: str | None = Field(
+        None,
+        description="Folder, `gs://` or `s3://` for usage events and for answers kept under an `Idempotency-Key`; "
+        "without it events are in the log only.",
+    )
+    usage_flush_s: float = Field(
+        10.0, gt=0, le=3600, description="Seconds after which usage events are written to `PLANT_USAGE_URI`, at most."
+    )
     auth: Literal["required", "off"] = Field(
         "required", description="Whether a key is asked for. `plant-disease serve` on loopback sets `off` by itself."
     )
