@@ -7,6 +7,7 @@ import base64
 import hashlib
 import re
 import time
+from functools import lru_cache
 from typing import Literal
 
 from pydantic import BaseModel, ValidationError
@@ -14,15 +15,22 @@ from pydantic import BaseModel, ValidationError
 from plant_disease.errors import NotFound, PreconditionFailed, StorageError
 from plant_disease.service.problems import Problem
 from plant_disease.service.telemetry import logger
-from plant_disease.storage import ABSENT, Precondition, Store
+from plant_disease.storage import ABSENT, Limits, Precondition, Store, open_store
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_LIMITS = Limits(connect_s=1, read_s=3, attempt_s=4, attempts=2, backoff_s=0.1)
 _KEPT_S = 24 * 3600
 _CLAIM_S = 120
 """Seconds after which a request that was begun and never ended may be begun anew."""
 
 _MOST_BYTES = 2 * 1024 * 1024
 """A longer answer is not kept: the retry is done again, and still billed once."""
+
+
+@lru_cache(maxsize=4)
+def open_answers(uri: str) -> Store:
+    """Where answers are kept."""
+    return open_store(uri, limits=_LIMITS)
 
 
 class Answer(BaseModel):
