@@ -48,7 +48,8 @@ def _proxies(text: str) -> int | Networks:
 class Settings(BaseSettings):
     """Everything that can be configured."""
 
-    model_config = SettingsConfigDict(env_prefix="PLANT_", frozen=True, env_ignore_empty=True)
+    # Defaults are what text is made into; they are not text themselves.
+    model_config = SettingsConfigDict(env_prefix="PLANT_", frozen=True, env_ignore_empty=True, validate_default=False)
 
     model_uri: str = Field(
         default_factory=bundled_models, description="Folder, `gs://` or `s3://` with the model versions."

@@ -142,15 +142,14 @@ class GcsStore(RemoteStore[storage.Client]):
             self._signer, _ = google.auth.default(scopes=[_SCOPE])
         if isinstance(self._signer, Signing):
             return {"credentials": self._signer}
-        if not self._signer.valid:
-            self._signer.refresh(Request())
-        # Known after the first refresh only.
-        email = getattr(self._signer, "service_account_email", None)
-        if email is None:
+        if getattr(self._signer, "service_account_email", None) is None:
             raise PermissionDenied(
                 f"These credentials cannot sign for {self.where(key)}. Use those of a service account."
             )
-        return {"service_account_email": email, "access_token": self._signer.token}
+        if not self._signer.valid:
+            self._signer.refresh(Request())
+        # The metadata server tells the real address together with the token.
+        return {"service_account_email": self._signer.service_account_email, "access_token": self._signer.token}
 
     def _bucket_is_missing(self) -> bool:
         """Whether it is the bucket that a 404 was about: the answer to reading an object does not say."""
