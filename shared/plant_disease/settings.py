@@ -119,7 +119,7 @@ class Settings(BaseSettings):
     )
     trusted_proxies: Annotated[int | Networks, NoDecode, BeforeValidator(_proxies)] = Field(
         0,
-        description="Whose word on where a request comes from is taken (docs/interface.md): networks of proxies, with "
+        description="Whose word on where a request comes from is taken (see below): networks of proxies, with "
         "commas between, or how many proxies there are. 0: nobody's.",
     )
     auth: Literal["required", "off"] = Field(

@@ -81,7 +81,8 @@ async def post_uploads(request: Request) -> UploadAnswer:
         ticket = Ticket(
             place=place, name=name, content_type=sent.content_type, size=sent.size, expires=expires_at.timestamp()
         )
-        url = request.url_for("put_upload").include_query_params(ticket=_tickets.sign(ticket))
+        # This very address, which takes the PUT too.
+        url = request.url.replace_query_params(ticket=_tickets.sign(ticket))
         return SignedPut(str(url), {"Content-Type": sent.content_type})
 
     signed = await _in_thread(sign, "signed")
