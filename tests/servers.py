@@ -69,6 +69,7 @@ def gcs_url() -> Iterator[str]:
         "-host=127.0.0.1",
         f"-port={port}",
         f"-external-url={url}",
+        f"-public-host=127.0.0.1:{port}",
     ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:

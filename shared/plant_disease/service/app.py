@@ -1,11 +1,14 @@
 """The FastAPI application that all functions share."""
 
 from fastapi import APIRouter, FastAPI, Request, Response
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from plant_disease import __version__
-from plant_disease.service import problems
+from plant_disease.service import problems, upload_routes
+from plant_disease.service.edge import RefuseTooLarge, SecurityHeaders, cors
 from plant_disease.service.engine import Engine
+from plant_disease.service.proxies import TrustedProxies
 from plant_disease.service.schemas import ClassesAnswer, Health
 from plant_disease.service.telemetry import Telemetry, configure_logging
 from plant_disease.service.unread import CloseUnread
@@ -16,7 +19,7 @@ TEXT_TYPES = ["text/", "application/json", problems.MEDIA_TYPE, "application/x-n
 
 
 def create_app(*routers: APIRouter, settings: Settings | None = None) -> FastAPI:
-    """An application with the given routes, health, classes and documentation.
+    """An application with the given routes, uploads, health, classes and documentation.
 
     Args:
         routers: what this function does; routes find the model as `request.app.state.engine`.
@@ -35,10 +38,16 @@ def create_app(*routers: APIRouter, settings: Settings | None = None) -> FastAPI
     )
     app.state.engine = Engine(settings)
     problems.install(app)
+    # The last one added is the first to see a request.
     app.add_middleware(_Versioned)
+    app.add_middleware(RefuseTooLarge, settings)
     app.add_middleware(CloseUnread)
     app.add_middleware(Telemetry)
-    for router in (_common, *routers):
+    if settings.cors_origins:
+        app.add_middleware(CORSMiddleware, **cors(settings))
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(TrustedProxies, settings.trusted_proxies)
+    for router in (_common, upload_routes.router, *routers):
         app.include_router(router)
     return app
 

@@ -1,0 +1,42 @@
+"""The service with two more routes, to see what it makes of a request, and with callers who are simply believed."""
+
+from types import SimpleNamespace
+
+from fastapi import APIRouter, FastAPI, Request
+from mangum import Mangum
+
+from functions.predict.routes import router as predict
+from plant_disease.service.app import TEXT_TYPES, create_app
+from plant_disease.service.auth import require_key
+
+router = APIRouter()
+
+
+@router.get("/whence")
+async def whence(request: Request) -> dict[str, str]:
+    """Where the request comes from."""
+    assert request.client
+    return {"host": request.client.host, "scheme": request.url.scheme}
+
+
+@router.get("/broken")
+async def broken() -> None:
+    """An error of ours."""
+    raise RuntimeError("broken")
+
+
+async def believe(request: Request) -> None:
+    """Let everybody be who they say they are."""
+    request.state.caller = SimpleNamespace(subject=request.headers["x-caller"])
+
+
+app = create_app(router, predict)
+if app.state.engine.settings.auth == "required":
+    app.dependency_overrides[require_key] = believe
+
+handler = Mangum(app, lifespan="off", text_mime_types=TEXT_TYPES)
+
+
+async def probe(_: Request) -> FastAPI:
+    """The functions-framework target."""
+    return app
