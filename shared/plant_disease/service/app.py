@@ -6,6 +6,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from plant_disease import __version__
 from plant_disease.service import problems
 from plant_disease.service.engine import Engine
+from plant_disease.service.limits import Limiter
 from plant_disease.service.schemas import ClassesAnswer, Health
 from plant_disease.service.telemetry import Telemetry, configure_logging
 from plant_disease.service.unread import CloseUnread
@@ -19,7 +20,8 @@ def create_app(*routers: APIRouter, settings: Settings | None = None) -> FastAPI
     """An application with the given routes, health, classes and documentation.
 
     Args:
-        routers: what this function does; routes find the model as `request.app.state.engine`.
+        routers: what this function does; routes find the model as `request.app.state.engine`, and what counts
+            their photos as `request.app.state.limiter`.
         settings: default: from the environment.
     """
     settings = settings or read_settings()
@@ -34,6 +36,7 @@ def create_app(*routers: APIRouter, settings: Settings | None = None) -> FastAPI
         redirect_slashes=False,
     )
     app.state.engine = Engine(settings)
+    app.state.limiter = Limiter(settings)
     problems.install(app)
     app.add_middleware(_Versioned)
     app.add_middleware(CloseUnread)
