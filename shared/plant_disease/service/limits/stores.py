@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from importlib.util import find_spec
+from urllib.parse import urlsplit
 
 from plant_disease.errors import ConfigurationError
 from plant_disease.loading import Loader
@@ -128,12 +129,17 @@ def open_store(settings: Settings) -> Local | Remote:
     """The store that the settings name.
 
     Raises:
-        ConfigurationError: the extra for it is not installed.
+        ConfigurationError: the address is malformed, or the extra for it is not installed.
     """
     uri = settings.limits_uri
     scheme = uri.partition("://")[0]
     if scheme == "memory":
         return Local()
+    if not _has_host(uri):
+        raise ConfigurationError(
+            "PLANT_LIMITS_URI: the address has no host, or a port that is no number. "
+            "In a password, write / as %2F, # as %23 and ? as %3F."
+        )
     module, extra = _EXTRAS[scheme]
     if find_spec(module) is None:
         raise ConfigurationError(
@@ -151,6 +157,14 @@ def open_store(settings: Settings) -> Local | Remote:
         return RedisWindows(uri, timeout_s=timeout_s)
 
     return Remote(connect, scheme, timeout_s)
+
+
+def _has_host(uri: str) -> bool:
+    try:
+        parts = urlsplit(uri)
+        return parts.hostname is not None and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
 
 
 def _reason(error: Exception) -> str:
