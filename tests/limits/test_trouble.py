@@ -5,6 +5,7 @@ import logging
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 import redis
@@ -186,6 +187,14 @@ def test_redis_restarts(subject: str) -> None:
         assert used(limiter, subject) == 1
 
 
+def test_redis_is_a_cluster(subject: str, tmp_path: Path) -> None:
+    with RedisServer("--cluster-enabled", "yes", "--dir", str(tmp_path)) as server:
+        client = redis.from_url(server.url)
+        client.execute_command("CLUSTER", "ADDSLOTS", *range(16_384))
+        wait_for(lambda: b"cluster_state:ok" in client.execute_command("CLUSTER", "INFO"), WITHIN_S)
+        assert is_counted(limiter_at(server.url, limits_timeout_s=PATIENT_S), subject)
+
+
 def test_redis_may_forget_scripts(redis_url: str, subject: str) -> None:
     limiter = limiter_at(redis_url, limits_timeout_s=PATIENT_S)
     assert is_counted(limiter, subject)
@@ -236,7 +245,7 @@ def test_credentials_may_come_later(
 
 
 def test_a_key_of_somebody_else_in_redis(redis_url: str, subject: str, log: list[str]) -> None:
-    redis.from_url(redis_url).lpush(f"LIMITS:{subject}/predict/day", "no counter")
+    redis.from_url(redis_url).lpush(f"LIMITS:{{{subject}}}/predict/day", "no counter")
     limiter = limiter_at(redis_url, limits_timeout_s=PATIENT_S)
     assert not is_counted(limiter, subject)
     assert "ResponseError" in log[0]

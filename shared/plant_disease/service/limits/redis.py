@@ -52,7 +52,8 @@ class RedisWindows(RedisStorage, RemoteWindows):
 
     def charge(self, subject: str, windows: Sequence[Window], photos: int, now: float) -> Charge:
         """See `JointWindows.charge`."""
-        keys = [self.prefixed_key(f"{subject}/{window.name}") for window in windows]
+        # The braces have a cluster keep all windows of a subject together.
+        keys = [self.prefixed_key(f"{{{subject}}}/{window.name}") for window in windows]
         terms = [term for window in windows for term in (window.most, max(1, round(window.seconds * 1000)))]
         fits, *numbers = self._charge(keys, [photos, *terms])
         counts = [Count(used, now + ms / 1000) for used, ms in zip(numbers[::2], numbers[1::2], strict=True)]
