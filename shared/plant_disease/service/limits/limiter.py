@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -110,13 +110,9 @@ class Limiter:
                 `PLANT_LIMITS_ON_ERROR` says `deny`.
         """
         now = self._clock()
-        rate = plan.rates.get(endpoint)
-        limits = [_limit(endpoint, rate, now)] if rate else []
-        if plan.quota:
-            limits.append(_limit(QUOTA, plan.quota, now))
         noted = record().fields
         try:
-            fits, standing = await self._charge(Standing(subject, tuple(limits), now), photos)
+            fits, standing = await self._charge(Standing(subject, _limits(plan, [endpoint], now), now), photos)
         except Unavailable as error:
             noted["limit"] = "error"
             if self._is_denied_uncounted:
@@ -159,11 +155,8 @@ class Limiter:
             Problem: 503, it cannot be told now.
         """
         now = self._clock()
-        limits = [_limit(endpoint, rate, now) for endpoint, rate in plan.rates.items()]
-        if plan.quota:
-            limits.append(_limit(QUOTA, plan.quota, now))
         try:
-            _, standing = await self._charge(Standing(subject, tuple(limits), now), 0)
+            _, standing = await self._charge(Standing(subject, _limits(plan, plan.rates, now), now), 0)
         except Unavailable as error:
             raise _uncounted() from error
         return standing
@@ -180,8 +173,15 @@ class Limiter:
         return charge.fits, Standing(standing.subject, limits, standing.at)
 
 
+def _limits(plan: Plan, endpoints: Iterable[Endpoint], now: float) -> tuple[Limit, ...]:
+    """The rates of endpoints, as far as there are any, and the quota; as if nothing was used yet."""
+    rates: dict[str, Rate] = {endpoint: plan.rates[endpoint] for endpoint in endpoints if endpoint in plan.rates}
+    if plan.quota:
+        rates[QUOTA] = plan.quota
+    return tuple(_limit(name, rate, now) for name, rate in rates.items())
+
+
 def _limit(name: str, rate: Rate, now: float) -> Limit:
-    """A limit of which nothing is used yet."""
     item = _parsed(rate)
     unit = item.GRANULARITY.name
     seconds, ends = (item.get_expiry(), now + item.get_expiry()) if unit != "month" else _month(now)
