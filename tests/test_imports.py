@@ -21,6 +21,8 @@ HEAVY = [
     "typer",
     "rich",
     "tenacity",
+    "limits",
+    "redis",
 ]
 PACKAGE = Path(__file__).parent.parent / "shared" / "plant_disease"
 

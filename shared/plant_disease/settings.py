@@ -155,6 +155,20 @@ class Settings(BaseSettings):
     auth: Literal["required", "off"] = Field(
         "required", description="Whether a key is asked for. `plant-disease serve` on loopback sets `off` by itself."
     )
+    limits_uri: str = Field(
+        "memory://",
+        pattern=r"^(memory://|rediss?://.+|dynamodb://[A-Za-z0-9_.-]{3,255})$",
+        repr=False,
+        description="Where photos are counted for rates and quotas: `memory://` (each process for itself), "
+        "`redis://…`, `rediss://…` or `dynamodb://TABLE`.",
+    )
+    limits_on_error: Literal["allow", "deny"] = Field(
+        "allow",
+        description="While nothing can be counted, let requests through uncounted, or answer 503.",
+    )
+    limits_timeout_s: float = Field(
+        0.5, gt=0, le=10, description="Seconds that Redis or DynamoDB has for counting one request."
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least severe log line written."
     )

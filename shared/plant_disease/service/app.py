@@ -8,6 +8,7 @@ from plant_disease import __version__
 from plant_disease.service import problems, upload_routes
 from plant_disease.service.edge import RefuseTooLarge, SecurityHeaders, cors
 from plant_disease.service.engine import Engine
+from plant_disease.service.limits import Limiter
 from plant_disease.service.proxies import TrustedProxies
 from plant_disease.service.schemas import ClassesAnswer, Health
 from plant_disease.service.telemetry import Telemetry, configure_logging
@@ -22,7 +23,8 @@ def create_app(*routers: APIRouter, settings: Settings | None = None) -> FastAPI
     """An application with the given routes, uploads, health, classes and documentation.
 
     Args:
-        routers: what this function does; routes find the model as `request.app.state.engine`.
+        routers: what this function does; routes find the model as `request.app.state.engine`, and what counts
+            their photos as `request.app.state.limiter`.
         settings: default: from the environment.
     """
     settings = settings or read_settings()
@@ -37,6 +39,7 @@ def create_app(*routers: APIRouter, settings: Settings | None = None) -> FastAPI
         redirect_slashes=False,
     )
     app.state.engine = Engine(settings)
+    app.state.limiter = Limiter(settings)
     problems.install(app)
     # The last one added is the first to see a request.
     app.add_middleware(_Versioned)
