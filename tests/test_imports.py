@@ -21,6 +21,10 @@ HEAVY = [
     "typer",
     "rich",
     "tenacity",
+    "prometheus_client",
+    "opentelemetry.sdk",
+    "opentelemetry.exporter",
+    "requests",
 ]
 PACKAGE = Path(__file__).parent.parent / "shared" / "plant_disease"
 
