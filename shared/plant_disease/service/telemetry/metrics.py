@@ -9,7 +9,6 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
-    Info,
     ProcessCollector,
     disable_created_metrics,
 )
@@ -62,7 +61,7 @@ class Metrics(Sink):
             "plant_cold_start_seconds", "Time from the start of the process to its first model.", buckets=_LOAD_S
         )
         self._loaded = gauge("plant_model_loaded", "1 if a model is there to answer, else 0.")
-        self._model = Info("plant_model", "The model served.", registry=registry)
+        self._model = gauge("plant_model_info", "1 for the model served.", ["name", "version", "sha256"])
         self._channel_read = gauge(
             "plant_model_channel_read_timestamp_seconds", "When the channel was last read.", ["channel"]
         )
@@ -112,10 +111,7 @@ class Metrics(Sink):
         self._load_duration.labels(outcome).observe(noted.total_ms() / 1000)
         if not noted.error:
             self._loaded.set(1)
-            self._model.info({name: noted.fields[field] for name, field in _MODEL_LABELS.items()})
+            self._model.clear()
+            self._model.labels(*map(noted.fields.get, ("model", "model_version", "model_sha256"))).set(1)
         if cold_start_ms := noted.fields.get("cold_start_ms"):
             self._cold_start.observe(cold_start_ms / 1000)
-
-
-_MODEL_LABELS = {"name": "model", "version": "model_version", "sha256": "model_sha256"}
-"""Labels of the model, and the fields that they come from."""

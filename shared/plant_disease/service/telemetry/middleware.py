@@ -26,6 +26,8 @@ class Telemetry:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or begin and end with the server."""
         if scope["type"] == "http":
+            # A framework around this one may have left its own there.
+            scope.pop("route", None)
             headers = dict(scope["headers"])
             http = Http(scope["method"], scope["path"])
             noted = Record(request_id=_id_from(headers.get(b"x-request-id", b"")), http=http, trace=find_trace(headers))
