@@ -4,7 +4,6 @@ A span for each request and for each load of a model, with one inside for each o
 made from the record when it is complete: what is traced knows nothing of traces.
 """
 
-import atexit
 import logging
 import os
 import re
@@ -60,7 +59,6 @@ class Traces(Sink):
         self._tracer = provider.get_tracer("plant_disease", __version__)
         self._is_lambda = is_lambda()
         self._flushing: threading.Thread | None = None
-        atexit.register(self.close)
 
     def started(self, noted: Record) -> None:
         """See `Sink`. From here on the record is in the trace of its own span."""
