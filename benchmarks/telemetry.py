@@ -20,8 +20,8 @@ from serving import served
 
 PHOTO = Path(__file__).parent.parent / "tests/photos/apple-cedar-rust-3.jpg"
 QUESTIONS = {"/predict": ("POST", "/predict"), "/classes": ("GET", "/classes")}
-LIMIT_MS = 1.0
-"""A request may take so many ms longer."""
+LIMITED, LIMIT_MS = "metrics", 1.0
+"""With these a request may take so many ms longer."""
 
 
 class _Collector(BaseHTTPRequestHandler):
@@ -46,7 +46,7 @@ def ms(client: httpx.Client, method: str, path: str) -> float:
 
 
 def main() -> int:
-    """Measure and report; the exit code is 1 if a request takes longer by more than the limit."""
+    """Measure and report; the exit code is 1 if metrics cost more than the limit."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=300)
     rounds = parser.parse_args().rounds
@@ -73,9 +73,9 @@ def main() -> int:
             print(question)
             for name, median in medians.items():
                 more = median - medians["off"]
-                worst = max(worst, more)
                 print(f"  {name:16} {median:7.2f} ms  x {median / medians['off']:.3f}  {more:+.2f} ms")
-    print(f"limit: {LIMIT_MS} ms more")
+            worst = max(worst, medians[LIMITED] - medians["off"])
+    print(f"limit of {LIMITED}: {LIMIT_MS} ms more")
     return int(worst > LIMIT_MS)
 
 
