@@ -23,6 +23,10 @@ HEAVY = [
     "tenacity",
     "limits",
     "redis",
+    "prometheus_client",
+    "opentelemetry.sdk",
+    "opentelemetry.exporter",
+    "requests",
 ]
 PACKAGE = Path(__file__).parent.parent / "shared" / "plant_disease"
 

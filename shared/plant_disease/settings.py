@@ -172,6 +172,16 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least severe log line written."
     )
+    metrics: Literal["on", "off"] = Field(
+        "off",
+        description="Metrics for Prometheus at `/metrics`, open to whoever reaches it (extra `metrics`). On Lambda "
+        "they are in the log lines, for CloudWatch. See [telemetry.md](telemetry.md).",
+    )
+    traces: Literal["otlp", "off"] = Field(
+        "off",
+        description="OpenTelemetry spans over OTLP, to where the `OTEL_EXPORTER_OTLP_` variables say (extra `traces`). "
+        "See [telemetry.md](telemetry.md).",
+    )
 
 
 def read_settings() -> Settings:

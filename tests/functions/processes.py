@@ -91,7 +91,7 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("PLANT_", "AWS_", "FUNCTION_", "STORAGE_", "PORT", "HOST"))
+        if not name.startswith(("PLANT_", "AWS_", "FUNCTION_", "STORAGE_", "OTEL_", "GOOGLE_", "K_", "PORT", "HOST"))
     }
     if "PLANT_MODEL_URI" in os.environ:
         inherited["PLANT_MODEL_URI"] = os.environ["PLANT_MODEL_URI"]

@@ -11,7 +11,7 @@ from plant_disease.service.engine import Engine
 from plant_disease.service.limits import Limiter
 from plant_disease.service.proxies import TrustedProxies
 from plant_disease.service.schemas import ClassesAnswer, Health
-from plant_disease.service.telemetry import Telemetry, configure_logging
+from plant_disease.service.telemetry import Telemetry, configure_telemetry
 from plant_disease.service.unread import CloseUnread
 from plant_disease.settings import Settings, read_settings
 
@@ -28,7 +28,7 @@ def create_app(*routers: APIRouter, settings: Settings | None = None) -> FastAPI
         settings: default: from the environment.
     """
     settings = settings or read_settings()
-    configure_logging(settings.log_level)
+    metrics = configure_telemetry(settings)
     app = FastAPI(
         title="Plant disease detector",
         version=__version__,
@@ -37,6 +37,8 @@ def create_app(*routers: APIRouter, settings: Settings | None = None) -> FastAPI
         redoc_url=None,
         # A redirect would be built from the Host header, and have the photo sent twice.
         redirect_slashes=False,
+        # Spans are ours (service/telemetry): FastAPI's would carry the query, and its logs what an exception says.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.engine = Engine(settings)
     app.state.limiter = Limiter(settings)
@@ -52,6 +54,8 @@ def create_app(*routers: APIRouter, settings: Settings | None = None) -> FastAPI
     app.add_middleware(TrustedProxies, settings.trusted_proxies)
     for router in (_common, upload_routes.router, *routers):
         app.include_router(router)
+    if metrics:
+        app.add_api_route("/metrics", metrics.expose, include_in_schema=False)
     return app
 
 
@@ -93,5 +97,6 @@ class _Versioned:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         root = scope.get("root_path", "")
         if scope["type"] == "http" and scope["path"].removeprefix(root).startswith("/v1/"):
-            scope = {**scope, "root_path": root + "/v1"}
+            # In place: whoever is further out reads from the scope which route it was.
+            scope["root_path"] = root + "/v1"
         await self._app(scope, receive, send)

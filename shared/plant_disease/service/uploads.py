@@ -12,7 +12,7 @@ from fastapi import Request
 
 from plant_disease.errors import NotFound, StorageError, TooLarge
 from plant_disease.service.problems import Problem
-from plant_disease.service.telemetry import logger
+from plant_disease.service.telemetry import logger, timed
 from plant_disease.settings import Settings
 from plant_disease.storage import Limits, Store, is_name, open_store
 
@@ -74,7 +74,8 @@ def read_upload(uri: str, settings: Settings, owner: str) -> bytes:
     name = name_of(uri, settings, owner)
     assert settings.uploads_uri  # noqa: S101 - for the type checker: there would be no name
     try:
-        return open_uploads(settings.uploads_uri).read(name, max_bytes=settings.max_image_bytes).data
+        with timed("storage_read"):
+            return open_uploads(settings.uploads_uri).read(name, max_bytes=settings.max_image_bytes).data
     except TooLarge as error:
         raise Problem(413, "image_too_large", f"A photo has more than {settings.max_image_bytes:,} bytes.") from error
     except NotFound as error:
