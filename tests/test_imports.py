@@ -56,7 +56,7 @@ RANK = {
     **dict.fromkeys(["errors", "cpu", "loading", "advice", "plans"], 0),
     **dict.fromkeys(["containers", "storage", "manifest", "architectures"], 1),
     **dict.fromkeys(["images", "bundle"], 2),
-    **dict.fromkeys(["runtimes", "publishing"], 3),
+    **dict.fromkeys(["runtimes", "publishing", "keys"], 3),
     **dict.fromkeys(["classifier", "settings"], 4),
     "explanation": 5,
     **dict.fromkeys(["service", "training"], 6),

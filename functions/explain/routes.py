@@ -9,7 +9,7 @@ from plant_disease.classifier import DEFAULT_TOP_K
 from plant_disease.explanation.colormaps import ColormapName
 from plant_disease.explanation.explainer import Method, Question
 from plant_disease.explanation.overlay import PictureKind, Style
-from plant_disease.service.auth import require_key
+from plant_disease.service.auth import caller
 from plant_disease.service.engine import Engine
 from plant_disease.service.inputs import read_photos, request_body
 from plant_disease.service.problems import responses
@@ -61,7 +61,7 @@ class ExplainQuery(BaseModel):
 
 @router.post(
     "/explain",
-    dependencies=[Depends(require_key)],
+    dependencies=[Depends(caller("explain"))],
     openapi_extra={"requestBody": request_body()},
     response_model=PredictAnswer,
     responses={

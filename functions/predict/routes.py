@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from plant_disease.explanation.explainer import Question
-from plant_disease.service.auth import require_key
+from plant_disease.service.auth import caller
 from plant_disease.service.engine import Engine
 from plant_disease.service.inputs import read_photos, request_body
 from plant_disease.service.problems import responses
@@ -33,7 +33,7 @@ class PredictQuery(BaseModel):
 
 @router.post(
     "/predict",
-    dependencies=[Depends(require_key)],
+    dependencies=[Depends(caller("predict"))],
     openapi_extra={"requestBody": request_body()},
     responses=responses(400, 401, 403, 404, 408, 413, 415, 422, 503),
 )

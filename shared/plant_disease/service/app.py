@@ -6,6 +6,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from plant_disease import __version__
 from plant_disease.service import problems
 from plant_disease.service.engine import Engine
+from plant_disease.service.keyring import Keyring
 from plant_disease.service.schemas import ClassesAnswer, Health
 from plant_disease.service.telemetry import Telemetry, configure_logging
 from plant_disease.service.unread import CloseUnread
@@ -34,6 +35,7 @@ def create_app(*routers: APIRouter, settings: Settings | None = None) -> FastAPI
         redirect_slashes=False,
     )
     app.state.engine = Engine(settings)
+    app.state.keyring = Keyring(settings)
     problems.install(app)
     app.add_middleware(_Versioned)
     app.add_middleware(CloseUnread)

@@ -48,6 +48,17 @@ class JsonInput(BaseModel):
     image_uris: list[str] | None = Field(None, description="several of them", min_length=1)
 
 
+def refuse_announced(request: Request, settings: Settings) -> None:
+    """Turn a request away that says itself that it is too large, before anything is done for it.
+
+    Raises:
+        Problem: 413.
+    """
+    announced = request.headers.get("content-length", "")
+    if _NUMBER.fullmatch(announced) and int(announced) > settings.max_body_bytes:
+        raise _body_too_large(settings)
+
+
 async def read_photos(request: Request, settings: Settings, *, most: int) -> list[bytes]:
     """The encoded photos of a request, at least one and at most `most`, in order.
 
@@ -79,10 +90,7 @@ async def read_photos(request: Request, settings: Settings, *, most: int) -> lis
 
 
 async def _limited(request: Request, settings: Settings) -> AsyncGenerator[bytes]:
-    """The body in chunks, cut off at the limit: by what the header announces, and by what really comes."""
-    announced = request.headers.get("content-length", "")
-    if _NUMBER.fullmatch(announced) and int(announced) > settings.max_body_bytes:
-        raise _body_too_large(settings)
+    """The body in chunks, cut off at the limit."""
     received = 0
     async for chunk in request.stream():
         received += len(chunk)
