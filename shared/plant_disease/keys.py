@@ -323,10 +323,10 @@ def rotate(store: KeyStore, key_id: str, *, keep: timedelta) -> Issued:
         if _id(text) in document.keys:
             return document
         old = _record(document, key_id)
-        if old.state(now) != "live":
-            raise KeysError(f"Key {key_id} is {old.state(now)}: make a new one with `plant-disease keys create`.")
         if old.retires:
             raise KeysError(f"Key {key_id} was rotated already. Rotate the key that took its place.")
+        if old.state(now) != "live":
+            raise KeysError(f"Key {key_id} is {old.state(now)}: make a new one with `plant-disease keys create`.")
         expires = now + (old.expires - old.created) if old.expires else None
         new = old.model_copy(update={"sha256": _sha256(text), "created": now, "expires": expires})
         return _with(document, {key_id: old.model_copy(update={"retires": now + keep}), _id(text): new})

@@ -16,8 +16,9 @@ from plant_disease.storage import Limits
 
 _LIMITS = Limits(connect_s=2, read_s=3, attempt_s=4, attempts=2, backoff_s=0.2)
 
-_WAIT_S = 5.0
-"""Seconds that a request waits for the document, and only if what is known is too old to go by."""
+_WAIT_S = 10.0
+"""Seconds that a request waits for the document, and only if nothing is known, or nothing recent. With the first one
+an SDK is imported, which takes seconds on a small machine."""
 
 _RETRY_S = 2.0
 """Seconds after which a document that could not be read is asked for again."""
