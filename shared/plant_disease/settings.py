@@ -84,11 +84,12 @@ class Settings(BaseSettings):
         None, description="The only prefix that `image_uri` may point into; without it `image_uri` is refused."
     )
     auth: Literal["required", "off"] = Field(
-        "required", description="Whether a key is asked for. `plant-disease serve` on loopback sets `off` by itself."
+        "required",
+        description="Whether a key is asked for. `plant-disease serve` on loopback sets `off` by itself.",
     )
     api_keys_uri: str | None = Field(
         None,
-        description="Document of the API keys: a file, `gs://bucket/keys.json` or `s3://bucket/keys.json` (keys.md). "
+        description="Document of the API keys: a file, `gs://bucket/keys.json` or `s3://bucket/keys.json` (docs/keys.md). "
         "Without it, nobody gets in where a key is asked for.",
     )
     api_keys_refresh_s: float = Field(
