@@ -65,7 +65,7 @@ RANK = {
     **dict.fromkeys(["errors", "cpu", "loading", "advice", "plans"], 0),
     **dict.fromkeys(["containers", "storage", "manifest", "architectures", "tables"], 1),
     **dict.fromkeys(["images", "bundle", "archives", "usage"], 2),
-    **dict.fromkeys(["runtimes", "publishing"], 3),
+    **dict.fromkeys(["runtimes", "publishing", "keys"], 3),
     **dict.fromkeys(["classifier", "settings"], 4),
     **dict.fromkeys(["explanation", "batch"], 5),
     **dict.fromkeys(["service", "training"], 6),

@@ -153,7 +153,31 @@ class Settings(BaseSettings):
         10.0, gt=0, le=3600, description="Seconds after which usage events are written to `PLANT_USAGE_URI`, at most."
     )
     auth: Literal["required", "off"] = Field(
-        "required", description="Whether a key is asked for. `plant-disease serve` on loopback sets `off` by itself."
+        "required",
+        description="Whether a key is asked for. `plant-disease serve` on loopback sets `off` by itself.",
+    )
+    api_keys_uri: str | None = Field(
+        None,
+        description="Document of the API keys (docs/keys.md): a file, `gs://bucket/keys.json` or "
+        "`s3://bucket/keys.json`. "
+        "Without it, nobody gets in where a key is asked for.",
+    )
+    api_keys_refresh_s: float = Field(
+        20.0,
+        gt=0,
+        le=30,
+        description="Seconds after which the API keys are read again; a change is seen within twice this time.",
+    )
+    api_keys_stale_s: float = Field(
+        3600.0,
+        ge=0,
+        le=604_800,
+        description="Seconds for which keys that were known go on working while their document cannot be read.",
+    )
+    anonymous_plan: str | None = Field(
+        None,
+        description="Plan, of those in the document of the API keys, for callers without a key. Without it, they do "
+        "not get in.",
     )
     limits_uri: str = Field(
         "memory://",

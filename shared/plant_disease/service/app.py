@@ -5,14 +5,18 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from plant_disease import __version__
-from plant_disease.service import problems, upload_routes
+from plant_disease.service import problems, upload_routes, usage_routes
 from plant_disease.service.edge import RefuseTooLarge, SecurityHeaders, cors
 from plant_disease.service.engine import Engine
+from plant_disease.service.idempotency import Replay
+from plant_disease.service.keyring import Keyring
 from plant_disease.service.limits import Limiter
+from plant_disease.service.metering import Metering, replayed
 from plant_disease.service.proxies import TrustedProxies
 from plant_disease.service.schemas import ClassesAnswer, Health
 from plant_disease.service.telemetry import Telemetry, configure_telemetry
 from plant_disease.service.unread import CloseUnread
+from plant_disease.service.usage import UsageLog
 from plant_disease.settings import Settings, read_settings
 
 TEXT_TYPES = ["text/", "application/json", problems.MEDIA_TYPE, "application/x-ndjson"]
@@ -41,18 +45,22 @@ def create_app(*routers: APIRouter, settings: Settings | None = None) -> FastAPI
         telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.engine = Engine(settings)
+    app.state.keyring = Keyring(settings)
     app.state.limiter = Limiter(settings)
+    app.state.usage = UsageLog(settings)
     problems.install(app)
+    app.add_exception_handler(Replay, replayed)
     # The last one added is the first to see a request.
     app.add_middleware(_Versioned)
     app.add_middleware(RefuseTooLarge, settings)
     app.add_middleware(CloseUnread)
+    app.add_middleware(Metering, app.state.usage)
     app.add_middleware(Telemetry)
     if settings.cors_origins:
         app.add_middleware(CORSMiddleware, **cors(settings))
     app.add_middleware(SecurityHeaders)
     app.add_middleware(TrustedProxies, settings.trusted_proxies)
-    for router in (_common, upload_routes.router, *routers):
+    for router in (_common, upload_routes.router, usage_routes.router, *routers):
         app.include_router(router)
     if metrics:
         app.add_api_route("/metrics", metrics.expose, include_in_schema=False)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from plant_disease.errors import PreconditionFailed, StorageError
-from plant_disease.service.auth import require_key
+from plant_disease.service.auth import caller
 from plant_disease.service.inputs import deadline, parsed
 from plant_disease.service.problems import Problem, responses
 from plant_disease.service.telemetry import logger
@@ -50,7 +50,7 @@ class UploadAnswer(BaseModel):
 
 @router.post(
     "/uploads",
-    dependencies=[Depends(require_key)],
+    dependencies=[Depends(caller("predict", "batch", "explain"))],
     openapi_extra={
         "requestBody": {
             "required": True,

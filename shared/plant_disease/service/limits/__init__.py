@@ -10,6 +10,6 @@ The library `limits` is imported with the first count, and an SDK only for a sto
 """
 
 from plant_disease.service.limits.addresses import subject_of_address
-from plant_disease.service.limits.limiter import Limiter, Standing
+from plant_disease.service.limits.limiter import Limit, Limiter, Standing
 
-__all__ = ["Limiter", "Standing", "subject_of_address"]
+__all__ = ["Limit", "Limiter", "Standing", "subject_of_address"]
