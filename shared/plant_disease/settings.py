@@ -89,7 +89,7 @@ class Settings(BaseSettings):
     )
     api_keys_uri: str | None = Field(
         None,
-        description="Document of the API keys (docs/keys.md): a file, `gs://bucket/keys.json`, `s3://bucket/keys.json`. "
+        description="Document of the API keys: a file, `gs://bucket/keys.json` or `s3://bucket/keys.json`. "
         "Without it, nobody gets in where a key is asked for.",
     )
     api_keys_refresh_s: float = Field(
