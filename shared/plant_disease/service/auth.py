@@ -52,6 +52,9 @@ def caller(scope: Scope) -> Callable[..., Awaitable[Caller]]:
 
     Args:
         scope: what the key must open.
+
+    Raises:
+        Problem: by the dependency: 400, 401, 403, 413 or 503: see the message.
     """
 
     async def identified(request: Request, api_key: _ApiKey, bearer: _Bearer) -> Caller:
