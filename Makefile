@@ -44,6 +44,7 @@ bench: $(VENV)/.dev ## Run the benchmarks
 	$(BIN)/python benchmarks/explain.py
 	$(BIN)/python benchmarks/batch.py
 	$(BIN)/python benchmarks/rate_limits.py
+	$(BIN)/python benchmarks/metering.py
 	$(BIN)/python benchmarks/telemetry.py
 
 train-env: $(VENV)/.train ## Set up what plant-disease train and export need

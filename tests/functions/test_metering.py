@@ -22,7 +22,7 @@ from plant_disease.usage import Usage, UsageEvent, read_events, sum_usage
 from tests.functions import processes
 from tests.functions.conftest import _STARTED, AWS
 from tests.functions.faces import Answer, Face, Http, Lambda
-from tests.functions.photos import CLASS_ID, form, huge, leaf
+from tests.functions.photos import CLASS_ID, as_json, form, huge, leaf
 from tests.functions.processes import Process, wait_for
 from tests.servers import REGION, FaultyProxy
 
@@ -376,6 +376,20 @@ def test_a_quota_over_all_functions_and_photos(house: Path, service: Process) ->
     assert ask(account, face).status == ask(account, face, "/explain").status == 200
     assert ask(account, face).status == 402
     assert left(account, face) == 0
+
+
+def test_uploads_have_a_rate_and_cost_no_photo(house: Path, service: Process) -> None:
+    account = Account(house, Plan(rates={"uploads": "2/hour"}, quota="1/month"), service)
+    content, headers = as_json(content_type="image/jpeg", size=len(leaf()))
+    asked = [ask(account, Http(service), "/uploads", content=content, headers=headers) for _ in range(3)]
+    assert [answer.status for answer in asked] == [200, 200, 429]
+    assert left(account, Http(service)) == 1
+    uri = asked[0].json()["image_uri"]
+    sent = as_json(image_uri=uri)
+    assert ask(account, Http(service), content=sent[0], headers=sent[1]).json()["code"] == "image_not_found"
+    somebody = Account(house, process=service)
+    stolen = ask(somebody, Http(service), content=sent[0], headers=sent[1])
+    assert (stolen.status, stolen.json()["code"]) == (403, "uri_not_allowed")
 
 
 def test_a_limit_counts_across_processes(folder: Path, tmp_path: Path, redis_url: str) -> None:
