@@ -3,6 +3,7 @@
 import contextlib
 import io
 import struct
+import tracemalloc
 import zipfile
 from collections.abc import Callable
 
@@ -177,6 +178,21 @@ def test_a_size_that_lies() -> None:
         data[at : at + 4] = struct.pack("<I", 10)
     with pytest.raises(UnreadableImage):
         unpacked(bytes(data))
+
+
+def test_a_bomb_that_says_it_is_small_is_not_unpacked_to_see() -> None:
+    """What deflate makes of the bytes beyond the stated size would need two hundred times the memory."""
+    data = bytearray(packed(("a.jpg", bytes(200 * MB))))
+    for signature, offset in ((b"PK\x01\x02", 24), (b"PK\x03\x04", 22)):
+        at = data.index(signature) + offset
+        data[at : at + 4] = struct.pack("<I", 1000)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnreadableImage):
+            unpacked(bytes(data))
+        assert tracemalloc.get_traced_memory()[1] < 5 * MB
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_file_over_the_limit_fails_alone() -> None:

@@ -73,6 +73,7 @@ def test_a_folder_to_a_table(leaves: Path, tmp_path: Path) -> None:
         ("leaves/**/*.jpeg", ["leaves/more/c.jpeg"]),
         ("leaves/d.png", ["leaves/d.png"]),
         ("leaves/notes.txt", ["leaves/notes.txt"]),
+        ("leaves/*", ["leaves/b.JPG", "leaves/cut.jpg", "leaves/d.png"]),
         (".", ["leaves/b.JPG", "leaves/cut.jpg", "leaves/d.png", "leaves/more/c.jpeg"]),
     ],
 )
@@ -263,11 +264,17 @@ def test_two_at_once(many: Path, tmp_path: Path) -> None:
 def test_misuse(leaves: Path, tmp_path: Path) -> None:
     (tmp_path / "there.csv").write_text("precious")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "odd").mkdir()
+    shutil.copy(RUST, tmp_path / "odd/back\\slash.jpg")
+    (tmp_path / "mine.csv.partial").write_text("a file of somebody's, without a line break")
     for arguments, code, text in (
         ((leaves, "-o", tmp_path / "there.csv"), 2, "exists"),
         ((leaves, "-o", tmp_path / "out.xls"), 1, ".parquet"),
         ((tmp_path / "empty", "-o", tmp_path / "out.csv"), 2, "no .jpg"),
         ((tmp_path / "nowhere", "-o", tmp_path / "out.csv"), 2, "no .jpg"),
+        ((leaves / "b.JPG", tmp_path / "typo", "-o", tmp_path / "out.csv"), 2, "no .jpg"),
+        ((tmp_path / "odd", "-o", tmp_path / "out.csv"), 2, "Rename it"),
+        ((leaves, "-o", tmp_path / "mine.csv"), 1, "other options"),
         (("ftp://x/y", "-o", tmp_path / "out.csv"), 2, "gs://"),
         ((leaves, "-o", tmp_path / "out.csv", "--crop", "Banana"), 1, "Banana"),
         ((leaves, "-o", tmp_path / "no/out.csv"), 1, "cannot be written"),
@@ -277,4 +284,4 @@ def test_misuse(leaves: Path, tmp_path: Path) -> None:
         assert text in " ".join(done.stderr.replace("│", " ").split())
         assert "Traceback" not in done.stderr
     assert (tmp_path / "there.csv").read_text() == "precious"
-    assert not list(tmp_path.glob("*.partial"))
+    assert [path.read_text() for path in tmp_path.glob("*.partial")] == ["a file of somebody's, without a line break"]

@@ -39,7 +39,6 @@ def event(**changes: Any) -> UsageEvent:
             "model_version": "1.0.0",
             "request_id": "r",
             "idempotency_key": None,
-            "fingerprint": None,
             "ms": 12.5,
             "outcome": "complete",
             **changes,
@@ -71,7 +70,7 @@ def test_many_write_at_once_and_nothing_is_lost(store: Store) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    read = list(read_events(store, "2026-11"))
+    read = read_events(store, "2026-11")
     assert sorted(each.event_id for each in read) == sorted(each.event_id for events in written for each in events)
     assert {each.event_id: each for each in read} == {each.event_id: each for events in written for each in events}
 
@@ -80,8 +79,8 @@ def test_days_and_months_are_kept_apart(tmp_path: Path) -> None:
     store = LocalStore(str(tmp_path))
     last, first = (datetime(2026, *day, tzinfo=UTC) for day in ((11, 30, 23, 59, 59), (12, 1)))
     write_events(store, [event(time=first), event(time=last), event(time=last)])
-    assert len(list(read_events(store, "2026-11"))) == 2
-    assert len(list(read_events(store, "2026-12"))) == 1
+    assert len(read_events(store, "2026-11")) == 2
+    assert len(read_events(store, "2026-12")) == 1
     assert sorted({entry.name.split("/")[0] for entry in store.list()}) == ["dt=2026-11-30", "dt=2026-12-01"]
 
 
@@ -93,15 +92,11 @@ def test_events_that_were_written_twice_count_once(tmp_path: Path) -> None:
     assert sum_usage(read_events(store, "2026-11")) == [Usage("k1", "predict", 2, 4)]
 
 
-def test_a_retry_counts_once_and_another_request_does_not_hide_behind_it() -> None:
-    retried = {"idempotency_key": "a", "fingerprint": "x", "endpoint": "batch", "photos": 64}
-    events = [
-        event(**retried),
-        event(**retried),
-        event(**{**retried, "fingerprint": "y"}),
-        event(**{**retried, "key_id": "k2"}),
-    ]
-    assert sum_usage(events) == [Usage("k1", "batch", 2, 128), Usage("k2", "batch", 1, 64)]
+def test_of_a_request_that_was_done_again_the_most_counts(tmp_path: Path) -> None:
+    store = LocalStore(str(tmp_path))
+    for photos in (4, 40, 0):
+        write_events(store, [event(event_id="e", photos=photos)])
+    assert sum_usage(read_events(store, "2026-11")) == [Usage("k1", "predict", 1, 40)]
 
 
 @settings(derandomize=True, database=None)
@@ -124,7 +119,7 @@ def test_sums_are_sums(events: list[UsageEvent]) -> None:
 
 def test_a_line_is_flat_and_its_types_are_stable() -> None:
     """So that BigQuery and Athena read it without any parsing."""
-    for each in (event(), event(key_id=None, idempotency_key="a", fingerprint="b", ms=12)):
+    for each in (event(), event(key_id=None, idempotency_key="a", ms=12)):
         line = json.loads(each.model_dump_json())
         assert {name: type(value) for name, value in line.items() if value is not None} == {
             name: kind
@@ -140,7 +135,6 @@ def test_a_line_is_flat_and_its_types_are_stable() -> None:
                 "model_version": str,
                 "request_id": str,
                 "idempotency_key": str,
-                "fingerprint": str,
                 "ms": float,
                 "outcome": str,
             }.items()
@@ -154,7 +148,7 @@ def test_what_is_no_event_is_named(tmp_path: Path) -> None:
     write_events(store, [event()])
     store.write("dt=2026-11-01/x.jsonl", b'{"photos": 1}\n')
     with pytest.raises(UsageUnreadable, match=r"Line 1 of .*dt=2026-11-01/x\.jsonl"):
-        list(read_events(store, "2026-11"))
+        read_events(store, "2026-11")
 
 
 Report = Callable[..., subprocess.CompletedProcess[str]]

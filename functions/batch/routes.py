@@ -50,7 +50,7 @@ async def post_batch(
     engine: Engine = request.app.state.engine
     engine.refuse_if_full()
     with record().timed("receive"):
-        sources = await read_sources(request, engine.settings)
+        sources = await read_sources(request, engine.settings, most=engine.settings.max_batch_images, zips=True)
     deadline = asyncio.get_running_loop().time() + engine.settings.batch_timeout_s
     classifier = await engine.classifier()
     classifier.check(query.top_k, query.crop)

@@ -10,7 +10,7 @@ from plant_disease.explanation.colormaps import ColormapName
 from plant_disease.explanation.explainer import Method, Question
 from plant_disease.explanation.overlay import PictureKind, Style
 from plant_disease.service.engine import Engine
-from plant_disease.service.inputs import read_photos, request_body
+from plant_disease.service.inputs import fetch_photos, read_sources, request_body
 from plant_disease.service.metering import METERED, Meter, metered
 from plant_disease.service.problems import responses
 from plant_disease.service.schemas import PredictAnswer, answer_of, picture_of
@@ -75,7 +75,8 @@ async def post_explain(
     engine: Engine = request.app.state.engine
     engine.refuse_if_full()
     with record().timed("receive"):
-        encoded = await read_photos(request, engine.settings, engine.readers, most=1)
-    await meter.take(len(encoded))
+        sources = await read_sources(request, engine.settings, most=1)
+    await meter.take(len(sources))
+    encoded = await fetch_photos(sources, engine.readers)
     diagnosed = await engine.diagnose(encoded, top_k=DEFAULT_TOP_K, question=query.question())
     return answer_of(diagnosed) if query.format == "json" else picture_of(diagnosed)

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from plant_disease.explanation.explainer import Question
 from plant_disease.service.engine import Engine
-from plant_disease.service.inputs import read_photos, request_body
+from plant_disease.service.inputs import fetch_photos, read_sources, request_body
 from plant_disease.service.metering import METERED, Meter, metered
 from plant_disease.service.problems import responses
 from plant_disease.service.schemas import DetailedAnswer, PredictAnswer, answer_of
@@ -43,8 +43,9 @@ async def post_predict(
     engine: Engine = request.app.state.engine
     engine.refuse_if_full()
     with record().timed("receive"):
-        encoded = await read_photos(request, engine.settings, engine.readers, most=MAX_PHOTOS)
-    await meter.take(len(encoded))
+        sources = await read_sources(request, engine.settings, most=MAX_PHOTOS)
+    await meter.take(len(sources))
+    encoded = await fetch_photos(sources, engine.readers)
     question = Question() if query.explain else None
     diagnosed = await engine.diagnose(encoded, top_k=query.top_k, crops=query.crop, question=question)
     answer = answer_of(diagnosed)

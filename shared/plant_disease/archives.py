@@ -29,6 +29,9 @@ _METHODS = frozenset({zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED})
 _MOST_COMPRESSION = 100
 """Photos are compressed already, and hardly shrink; deflate at its best makes a thousandth of a file."""
 
+_DAMAGE = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, OSError, EOFError, ValueError)
+"""What zipfile trips over."""
+
 Entry = tuple[str, Callable[[], bytes]]
 
 
@@ -114,7 +117,7 @@ def _starts_as_zip(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:
     try:
         with archive.open(info) as file:
             return file.read(4) in (_ENTRY, _END)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, OSError, EOFError, ValueError):
+    except _DAMAGE:
         return False  # damaged; whoever unpacks it is told
 
 
@@ -122,8 +125,10 @@ def _unpack(archive: zipfile.ZipFile, info: zipfile.ZipInfo, max_bytes: int) -> 
     if info.file_size > max_bytes:
         raise ImageTooLarge(f"The photo has {info.file_size:,} bytes; at most {max_bytes:,} are accepted.")
     try:
-        return archive.read(info)
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, OSError, EOFError, ValueError) as error:
+        with archive.open(info) as file:
+            # No further than it claims: to read until the end would unpack all of it first.
+            return file.read(info.file_size)
+    except _DAMAGE as error:
         raise UnreadableImage("The photo is damaged inside the ZIP. Pack it again.") from error
 
 

@@ -121,6 +121,7 @@ class Batcher:
         self._readers = readers
         self._chunk = chunk
         self._slots = asyncio.Semaphore(workers + _READ_AHEAD)
+        self._workers = asyncio.Semaphore(workers)
 
     async def run(
         self,
@@ -175,7 +176,10 @@ class Batcher:
         loop = asyncio.get_running_loop()
         sources = await asyncio.gather(*(self._fetched(source) for _, source in chunk))
         fetched = [(index, source) for (index, _), source in zip(chunk, sources, strict=True)]
-        for outcome in await loop.run_in_executor(self._threads, judge, fetched):
+        # No more than the threads can do at once: whoever else has work for them need not wait for all of ours.
+        async with self._workers:
+            outcomes = await loop.run_in_executor(self._threads, judge, fetched)
+        for outcome in outcomes:
             tell(outcome)
 
     async def _fetched(self, source: Source) -> Source:

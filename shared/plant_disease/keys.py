@@ -98,6 +98,7 @@ class KeyRecord(_Part):
         retires: the same, since it was rotated; None: it was not.
         origins: a browser may send it from pages of these only; empty: from any.
         revoked: when it was; None: it was not.
+        account: id of the first key of a row that were rotated, under which all of them are counted; None: its own.
     """
 
     name: Name
@@ -109,6 +110,7 @@ class KeyRecord(_Part):
     retires: AwareDatetime | None = None
     origins: tuple[Origin, ...] = ()
     revoked: AwareDatetime | None = None
+    account: KeyId | None = None
 
     @property
     def ends(self) -> datetime | None:
@@ -308,6 +310,8 @@ def revoke(store: KeyStore, key_id: str) -> KeyRecord:
 def rotate(store: KeyStore, key_id: str, *, keep: timedelta) -> Issued:
     """Make a key that takes the place of another one: same name, scopes, plan and origins, and as long a life.
 
+    It has the same account too: what is left of the quota, and what was uploaded.
+
     Args:
         store: the document that knows it.
         key_id: of the old key.
@@ -328,7 +332,8 @@ def rotate(store: KeyStore, key_id: str, *, keep: timedelta) -> Issued:
         if old.state(now) != "live":
             raise KeysError(f"Key {key_id} is {old.state(now)}: make a new one with `plant-disease keys create`.")
         expires = now + (old.expires - old.created) if old.expires else None
-        new = old.model_copy(update={"sha256": _sha256(text), "created": now, "expires": expires})
+        account = old.account or key_id
+        new = old.model_copy(update={"sha256": _sha256(text), "created": now, "expires": expires, "account": account})
         return _with(document, {key_id: old.model_copy(update={"retires": now + keep}), _id(text): new})
 
     return Issued(text, _id(text), store.change(edit).keys[_id(text)])

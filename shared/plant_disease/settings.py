@@ -123,6 +123,11 @@ class Settings(BaseSettings):
         ge=1024,
         description="Largest request body accepted, in bytes (32 MiB is Cloud Run's own limit).",
     )
+    max_bodies_bytes: int = Field(
+        256 * 1024 * 1024,
+        ge=1024,
+        description="Bytes that the bodies of all requests at hand may have together; one more is answered 503.",
+    )
     body_timeout_s: float = Field(
         30.0, gt=0, le=600, description="Seconds that a client has to send its body; after that the answer is 408."
     )

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from typing import Any
 
 COLUMNS: dict[str, type] = {
@@ -28,7 +29,8 @@ COLUMNS: dict[str, type] = {
 BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 """At the start of a file it tells Excel that this is UTF-8."""
 
-_STARTS_FORMULA = tuple("=+-@\t\r\n\N{FULLWIDTH EQUALS SIGN}\N{FULLWIDTH PLUS SIGN}\N{FULLWIDTH COMMERCIAL AT}")
+_FORMULA = re.compile(r"^(?=[\t\r\n])|(?:^|[;,|\t\r\n])(?=\s*[=+@\-\uff1d\uff0b\uff0d\uff20])")
+"""The place before a formula, at the start of a cell or after what a spreadsheet may take for the end of one."""
 
 
 def row(item: dict[str, Any]) -> dict[str, Any]:
@@ -60,13 +62,11 @@ def csv_line(cells: dict[str, Any]) -> str:
 
 
 def _harmless(value: Any) -> Any:
-    """A text that a spreadsheet would take for a formula is marked as text, as OWASP advises.
+    """A text in which nothing is a formula: an apostrophe marks it as text.
 
     https://owasp.org/www-community/attacks/CSV_Injection
     """
-    if isinstance(value, str) and (value.startswith(_STARTS_FORMULA) or value.strip().startswith(_STARTS_FORMULA)):
-        return "'" + value
-    return value
+    return _FORMULA.sub(r"\g<0>'", value) if isinstance(value, str) else value
 
 
 def _line(cells: list[Any]) -> str:

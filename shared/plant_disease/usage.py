@@ -8,7 +8,7 @@ processes write side by side.
 
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
@@ -26,7 +26,8 @@ class UsageEvent(BaseModel):
     """One request whose work was done.
 
     Attributes:
-        event_id: unique; whoever gets an event twice knows it by this.
+        event_id: whoever gets an event twice knows it by this. A request that was done again under its
+            `Idempotency-Key` has the same one again, and the event with most photos counts.
         time: when it was done, UTC.
         key_id: public part of the API key; None where none was asked for.
         endpoint: which function.
@@ -35,7 +36,6 @@ class UsageEvent(BaseModel):
         model_version: what diagnosed them.
         request_id: also in the answer and in the log.
         idempotency_key: as the caller sent it.
-        fingerprint: of the request's content, if it has an idempotency key.
         ms: how long it took, in ms.
         outcome: `complete`, or `partial` if some photos failed.
     """
@@ -53,7 +53,6 @@ class UsageEvent(BaseModel):
     model_version: str
     request_id: str
     idempotency_key: str | None
-    fingerprint: str | None
     ms: float
     outcome: str
 
@@ -72,23 +71,22 @@ def write_events(store: Store, events: Sequence[UsageEvent]) -> None:
         store.write(name, "".join(line + "\n" for line in lines).encode())
 
 
-def read_events(store: Store, month: str) -> Iterator[UsageEvent]:
+def read_events(store: Store, month: str) -> list[UsageEvent]:
     """The events of a month such as `2026-11`, each once.
 
     Raises:
         UsageUnreadable: an object holds something else.
         StorageError: the store did not give them.
     """
-    seen = set()
+    events: dict[str, UsageEvent] = {}
     for entry in store.list(f"dt={month}-"):
         for number, line in enumerate(store.read(entry.name).data.splitlines(), 1):
             try:
                 event = UsageEvent.model_validate_json(line)
             except ValidationError as error:
                 raise UsageUnreadable(f"Line {number} of {store.uri}/{entry.name} is no usage event.") from error
-            if event.event_id not in seen:
-                seen.add(event.event_id)
-                yield event
+            events[event.event_id] = max(events.get(event.event_id, event), event, key=lambda each: each.photos)
+    return list(events.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,18 +100,9 @@ class Usage:
 
 
 def sum_usage(events: Iterable[UsageEvent]) -> list[Usage]:
-    """What each key has used of each endpoint, sorted by them.
-
-    A request that came again with its idempotency key and the same content counts once.
-    """
+    """What each key has used of each endpoint, sorted by them."""
     sums: dict[tuple[str, Endpoint], tuple[int, int]] = {}
-    retries = set()
     for event in events:
-        if event.idempotency_key is not None:
-            retry = (event.key_id, event.endpoint, event.idempotency_key, event.fingerprint)
-            if retry in retries:
-                continue
-            retries.add(retry)
         key = (event.key_id or "", event.endpoint)
         requests, photos = sums.get(key, (0, 0))
         sums[key] = (requests + 1, photos + event.photos)

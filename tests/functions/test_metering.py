@@ -4,10 +4,12 @@ import asyncio
 import json
 import secrets
 import signal
+import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import boto3
@@ -257,6 +259,50 @@ _CREDENTIALS = {
 }
 
 
+def test_a_client_that_goes_at_the_last_line_pays(folder: Path, tmp_path: Path, redis_url: str) -> None:
+    account = Account(tmp_path, Plan(quota="1000/month"))
+    content, headers = form(leaf(), leaf(), b"no photo")
+    sent = {**headers, "x-api-key": account.key, "accept": "application/x-ndjson"}
+    with processes.uvicorn(folder, "batch", **account.settings, PLANT_LIMITS_URI=redis_url) as process:
+        for _ in range(5):
+            with httpx.stream("POST", f"{process.url}/batch", content=content, headers=sent, trust_env=False) as answer:
+                for line in answer.iter_lines():
+                    if "summary" in line:
+                        break
+        events = account.wait_for(5)
+        assert [event.photos for event in events] == [2] * 5
+        wait_for(lambda: left(account, Http(process)) == 990, 20)
+
+
+@pytest.mark.parametrize("server", ["uvicorn", "functions-framework"])
+def test_nobody_waits_for_a_store_that_hangs(folder: Path, tmp_path: Path, moto_url: str, server: str) -> None:
+    account = Account(tmp_path)
+    with FaultyProxy(moto_url) as proxy:
+        proxy.set("hang")
+        settings = {**account.settings, "PLANT_USAGE_URI": "s3://usage-hangs", "AWS_ENDPOINT_URL_S3": proxy.url, **AWS}
+        with _STARTED[server](folder, **settings) as process:
+            ask(account, Http(process), idempotency_key="first")
+
+            def slow(number: int) -> bool:
+                start = time.monotonic()
+                assert ask(account, Http(process), idempotency_key=f"a-{number}").status == 200
+                return time.monotonic() - start > 10
+
+            with ThreadPoolExecutor(12) as pool:
+                assert not any(pool.map(slow, range(24)))
+            wait_for(lambda: "the store fails" in process.log(), 20)
+            assert len([line for line in process.log_lines() if line.get("event") == "usage"]) == 25
+
+
+def test_an_address_that_is_none_stops_the_start() -> None:
+    for uri in ("ftp://x/y", "s3://Bad_Bucket/u"):
+        command = [processes.BIN / "uvicorn", "functions.predict.main:app", "--port", "0"]
+        environment = processes.environment({"PLANT_USAGE_URI": uri})
+        done = subprocess.run(command, env=environment, cwd=processes.ROOT, capture_output=True, text=True, timeout=60)
+        assert done.returncode != 0
+        assert "PLANT_USAGE_URI" in done.stderr
+
+
 # --- Idempotency
 
 
@@ -312,6 +358,57 @@ def test_a_key_is_for_one_request_of_one_caller(account: Account, service: Proce
     for malformed in ("", "x" * 256, "a b"):
         refused = ask(account, face, idempotency_key=malformed)
         assert (refused.status, refused.json()["code"]) == (400, "invalid_idempotency_key")
+
+
+def test_a_stream_that_broke_off_and_came_again_is_billed_as_a_whole(account: Account, service: Process) -> None:
+    content, headers = form(leaf(), *[huge()] * 5)
+    sent = {**headers, "x-api-key": account.key, "accept": "application/x-ndjson", "idempotency-key": "broken"}
+    with httpx.stream("POST", f"{service.url}/batch", content=content, headers=sent, trust_env=False) as answer:
+        next(answer.iter_lines())
+
+    def again() -> bool:
+        answer = httpx.post(f"{service.url}/batch", content=content, headers=sent, trust_env=False, timeout=60)
+        assert answer.status_code in (200, 409)
+        return answer.status_code == 200
+
+    wait_for(again, 60)
+    wait_for(lambda: sum_usage(account.events()) == [Usage(keys.id_of(account.key), "batch", 1, 6)], 20)
+    (event,) = account.events()
+    assert event.outcome == "complete"
+
+
+def test_what_is_had_again_is_not_to_be_had_without_end(house: Path, service: Process) -> None:
+    account = Account(house, Plan(rates={"predict": "5/hour"}, quota="1/month"), service)
+    statuses = [ask(account, Http(service), idempotency_key="a").status for _ in range(8)]
+    assert statuses == [200] * 5 + [429] * 3
+    assert left(account, Http(service)) == 0
+
+
+def test_what_is_refused_leaves_nothing_and_reads_nothing(house: Path, service: Process) -> None:
+    account = Account(house, Plan(quota="1/month"), service)
+    assert ask(account, Http(service)).status == 200
+    before = len(list((house / "usage/answers").iterdir())) if (house / "usage/answers").exists() else 0
+    content, headers = as_json(image_uris=["s3://x/1.jpg", "s3://x/2.jpg"])
+    for number in range(5):
+        answer = ask(account, Http(service), content=content, headers=headers, idempotency_key=f"n-{number}")
+        assert (answer.status, answer.json()["code"]) == (402, "quota_spent")
+    after = len(list((house / "usage/answers").iterdir())) if (house / "usage/answers").exists() else 0
+    assert after == before
+
+
+def test_a_rotated_key_is_the_same_account(house: Path, service: Process) -> None:
+    account = Account(house, Plan(quota="2/month"), service)
+    face = Http(service)
+    assert [ask(account, face, idempotency_key=name).status for name in "aa"] == [200, 200]
+    content, headers = as_json(content_type="image/jpeg", size=len(leaf()))
+    uri = ask(account, face, "/uploads", content=content, headers=headers).json()["image_uri"]
+    rotated = keys.rotate(account.store, str(keys.id_of(account.key)), keep=timedelta(days=1)).text
+    headers = {"x-api-key": rotated}
+    wait_for(lambda: httpx.get(f"{service.url}/usage", headers=headers, trust_env=False).status_code == 200, 20)
+    assert ask(account, face, key=rotated, idempotency_key="a").headers["idempotency-replayed"] == "true"
+    content, headers = as_json(image_uri=uri)
+    assert ask(account, face, content=content, headers=headers, key=rotated).json()["code"] == "image_not_found"
+    assert [ask(account, face, key=rotated).status for _ in range(2)] == [200, 402]
 
 
 def test_what_failed_may_be_tried_again(account: Account, service: Process) -> None:

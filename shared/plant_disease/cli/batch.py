@@ -117,12 +117,9 @@ def _in_order(photos: Sequence[Source], journal: Journal, outcomes: Counter[str]
 
 def _found(places: Sequence[str]) -> list[Source]:
     try:
-        photos = find_photos(places, max_bytes=read_settings().max_image_bytes)
+        return find_photos(places, max_bytes=read_settings().max_image_bytes)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    if not photos:
-        raise typer.BadParameter(f"There is no .jpg, .jpeg, .png or .webp at {', '.join(places)}.")
-    return photos
 
 
 def _shown(out: Path, summary: dict[str, Any]) -> Table:

@@ -38,7 +38,8 @@ class Journal:
         self._file.seek(0)
         head = json.dumps(terms, sort_keys=True).encode() + b"\n"
         begun_with = self._file.readline()
-        if not begun_with.endswith(b"\n"):
+        if head.startswith(begun_with) and begun_with != head:
+            # New, or killed in the middle of its first line.
             self._file.truncate(0)
             self._file.write(head)
         elif begun_with != head:

@@ -21,13 +21,15 @@ def find_photos(places: Sequence[str], *, max_bytes: int) -> list[Source]:
         max_bytes: of one photo; what is larger is not read into memory.
 
     Raises:
-        NotFound: there is nothing at one of them.
         StorageError: a bucket cannot be listed.
-        ValueError: a URI is malformed.
+        ValueError: a URI is malformed, there is no photo at one of the places, or a name cannot be written down.
     """
     found: dict[str | None, Source] = {}
     for place in places:
-        for source in _in_bucket(place, max_bytes) if "://" in place else _on_disk(place, max_bytes):
+        here = list(_in_bucket(place, max_bytes) if "://" in place else _on_disk(place, max_bytes))
+        if not here:
+            raise ValueError(f"There is no .jpg, .jpeg, .png or .webp at {place}.")
+        for source in here:
             found.setdefault(source.name, source)
     return list(found.values())
 
@@ -45,17 +47,23 @@ def _in_bucket(uri: str, max_bytes: int) -> Iterator[Source]:
 
 def _on_disk(place: str, max_bytes: int) -> Iterator[Source]:
     if os.path.isdir(place):
-        store = open_store(place)
-        for entry in store.list():
-            if _is_photo(entry.name):
-                yield _source(store, entry.name, max_bytes)
+        paths = sorted(os.path.join(folder, name) for folder, _, names in os.walk(place) for name in names)
+    elif os.path.exists(place):
+        # Whatever it is called: a name that exists is no pattern, and who names a file means it.
+        yield _file(place, max_bytes)
         return
-    # A name that exists is no pattern, whatever is in it.
-    paths = [place] if os.path.exists(place) else sorted(glob.glob(place, recursive=True))
+    else:
+        paths = sorted(glob.glob(place, recursive=True))
     for path in paths:
-        folder, name = os.path.split(path)
-        if is_name(name) and not os.path.isdir(path):
-            yield _source(open_store(folder or "."), name, max_bytes)
+        if _is_photo(path):
+            yield _file(os.path.normpath(path), max_bytes)
+
+
+def _file(path: str, max_bytes: int) -> Source:
+    folder, name = os.path.split(path)
+    if not is_name(name):
+        raise ValueError(f"{path!r} cannot be written down: its name is no UTF-8, or has a backslash. Rename it.")
+    return _source(open_store(folder or "."), name, max_bytes)
 
 
 def _source(store: Store, name: str, max_bytes: int, *, is_remote: bool = False) -> Source:

@@ -6,12 +6,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from plant_disease import __version__
 from plant_disease.service import problems, upload_routes, usage_routes
+from plant_disease.service.bodies import BoundedBodies
 from plant_disease.service.edge import RefuseTooLarge, SecurityHeaders, cors
 from plant_disease.service.engine import Engine
 from plant_disease.service.idempotency import Replay
 from plant_disease.service.keyring import Keyring
 from plant_disease.service.limits import Limiter
 from plant_disease.service.metering import Metering, replayed
+from plant_disease.service.patience import Patience
 from plant_disease.service.proxies import TrustedProxies
 from plant_disease.service.schemas import ClassesAnswer, Health
 from plant_disease.service.telemetry import Telemetry, configure_telemetry
@@ -48,10 +50,12 @@ def create_app(*routers: APIRouter, settings: Settings | None = None) -> FastAPI
     app.state.keyring = Keyring(settings)
     app.state.limiter = Limiter(settings)
     app.state.usage = UsageLog(settings)
+    app.state.patience = Patience("usage and kept answers")
     problems.install(app)
     app.add_exception_handler(Replay, replayed)
     # The last one added is the first to see a request.
     app.add_middleware(_Versioned)
+    app.add_middleware(BoundedBodies, settings.max_bodies_bytes)
     app.add_middleware(RefuseTooLarge, settings)
     app.add_middleware(CloseUnread)
     app.add_middleware(Metering, app.state.usage)

@@ -23,7 +23,8 @@ class Caller:
     """Who asks.
 
     Attributes:
-        subject: whose requests are counted together: `key:<id>`, or `address:<IP address>` of one without a key.
+        subject: whose requests are counted together: `key:<id>`, of the first of keys that were rotated, or
+            `address:<IP address>` of one without a key.
         key_id: public part of the key; None without a key.
         name: whose key it is; None without a key.
         plan_name: what the plan is called.
@@ -112,7 +113,7 @@ def _with_key(text: str, known: Known, scopes: Sequence[Scope], origin: str | No
         raise Problem(403, "scope_missing", f"This API key may not be used for {' or '.join(scopes)}.")
     if origin is not None and key.origins and origin not in key.origins:
         raise Problem(403, "origin_not_allowed", "This API key may not be used from pages of this origin.")
-    return Caller(f"key:{key_id}", key_id, key.name, key.plan, known.document.plans[key.plan])
+    return Caller(f"key:{key.account or key_id}", key_id, key.name, key.plan, known.document.plans[key.plan])
 
 
 def _anonymous(request: Request, known: Known, plan: str) -> Caller:

@@ -42,7 +42,14 @@ def cors(settings: Settings) -> dict[str, Any]:
             "X-API-Key",
             "X-Request-Id",
         ),
-        "expose_headers": ("RateLimit", "RateLimit-Policy", "Retry-After", "Server-Timing", "X-Request-Id"),
+        "expose_headers": (
+            "Idempotency-Replayed",
+            "RateLimit",
+            "RateLimit-Policy",
+            "Retry-After",
+            "Server-Timing",
+            "X-Request-Id",
+        ),
     }
 
 

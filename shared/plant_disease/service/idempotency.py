@@ -7,21 +7,21 @@ import base64
 import hashlib
 import re
 import time
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
-from plant_disease.errors import NotFound, PreconditionFailed, StorageError
+from plant_disease.errors import NotFound, PreconditionFailed
 from plant_disease.service.problems import Problem
-from plant_disease.service.telemetry import logger
 from plant_disease.storage import ABSENT, Limits, Precondition, Store, open_store
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 _LIMITS = Limits(connect_s=1, read_s=3, attempt_s=4, attempts=2, backoff_s=0.1)
 _KEPT_S = 24 * 3600
-_CLAIM_S = 120
-"""Seconds after which a request that was begun and never ended may be begun anew."""
+_MORE_S = 60
+"""Seconds beyond what a batch may take, after which a request that was begun and never ended may be begun anew."""
 
 _MOST_BYTES = 2 * 1024 * 1024
 """A longer answer is not kept: the retry is done again, and still billed once."""
@@ -49,8 +49,11 @@ class Answer(BaseModel):
         return base64.b64decode(self.body)
 
 
+_State = Literal["running", "done", "free"]
+
+
 class _Entry(BaseModel):
-    state: Literal["running", "done", "free"]
+    state: _State
     fingerprint: str
     at: float
     answer: Answer | None = None
@@ -68,12 +71,12 @@ class Replay(Exception):
         self.answer = answer
 
 
-class Claim:
-    """The right to answer one idempotency key.
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A request that may come again.
 
-    Args:
-        store: where answers are kept.
-        subject: whose key it is; the same key of another caller is another key.
+    Attributes:
+        subject: who asks; the same key of another caller is another order.
         key: as it was sent.
         fingerprint: of the request's content.
 
@@ -81,42 +84,63 @@ class Claim:
         Problem: 400, it is no key.
     """
 
-    def __init__(self, store: Store, subject: str, key: str, fingerprint: str) -> None:
-        if not _KEY.fullmatch(key):
+    subject: str
+    key: str
+    fingerprint: str
+
+    def __post_init__(self) -> None:
+        if not _KEY.fullmatch(self.key):
             raise Problem(400, "invalid_idempotency_key", "Idempotency-Key has 1 to 255 printable ASCII characters.")
+
+    def name(self) -> str:
+        """Of the object in which its answer is kept."""
+        return f"answers/{_hash(self.subject, self.key)}.json"
+
+    def event_id(self, endpoint: str) -> str:
+        """Of the event that bills it, however often it is done."""
+        return _hash(self.subject, self.key, self.fingerprint, endpoint)[:32]
+
+
+class Claim:
+    """The right to answer an order.
+
+    Args:
+        store: where answers are kept.
+        order: what was asked.
+        longest_s: seconds that answering may take.
+    """
+
+    def __init__(self, store: Store, order: Order, longest_s: float) -> None:
         self._store = store
-        self._name = f"answers/{hashlib.sha256(f'{subject} {key}'.encode()).hexdigest()}.json"
-        self._fingerprint = fingerprint
+        self._order = order
+        self._longest_s = longest_s
+        self._condition: Precondition = ABSENT
         self._generation: Precondition | None = None
 
-    def take(self) -> None:
-        """Take the right, or learn that the request was answered.
-
-        While answers cannot be read, every request is done: it is billed once all the same.
+    def look(self) -> None:
+        """Learn whether the order was answered before.
 
         Raises:
             Replay: with the answer.
-            Problem: 409, the same request is being answered; 422, the key was used for another one.
+            Problem: 409, it is being answered; 422, the key was used for another one.
+            StorageError: there is no knowing.
         """
         try:
-            self._generation = self._begin()
-        except (Problem, Replay):
-            raise
-        except StorageError as error:
-            logger.warning("kept answers are out of reach, requests are done again: %s", error)
-
-    def _begin(self) -> str:
-        condition: Precondition = ABSENT
-        try:
-            blob = self._store.read(self._name)
+            blob = self._store.read(self._order.name())
         except NotFound:
-            pass
-        else:
-            condition = blob.generation
-            self._check(blob.data)
-        entry = _Entry(state="running", fingerprint=self._fingerprint, at=time.time())
+            return
+        self._condition = blob.generation
+        self._check(blob.data)
+
+    def take(self) -> None:
+        """Take the right, after a look.
+
+        Raises:
+            Problem: 409, another request was faster.
+            StorageError: it may or may not have been taken.
+        """
         try:
-            return self._store.write(self._name, entry.model_dump_json().encode(), if_generation=condition)
+            self._generation = self._write("running", None, self._condition)
         except PreconditionFailed as error:
             raise _in_progress() from error
 
@@ -126,9 +150,9 @@ class Claim:
         except ValidationError:
             return
         age_s = time.time() - entry.at
-        if entry.state == "free" or age_s > (_KEPT_S if entry.state == "done" else _CLAIM_S):
+        if entry.state == "free" or age_s > (_KEPT_S if entry.state == "done" else self._longest_s + _MORE_S):
             return
-        if entry.fingerprint != self._fingerprint:
+        if entry.fingerprint != self._order.fingerprint:
             raise Problem(
                 422, "idempotency_key_reused", "This Idempotency-Key was used for another request. Take a new one."
             )
@@ -138,17 +162,24 @@ class Claim:
             raise Replay(entry.answer)
 
     def keep(self, answer: Answer | None) -> None:
-        """Keep an answer, or give the right back if there is none that would serve a second time."""
+        """Keep an answer, or give the right back if there is none that would serve a second time.
+
+        Raises:
+            StorageError: it could not be kept.
+        """
         if self._generation is None:
             return
         if answer is not None and len(answer.body) > _MOST_BYTES:
             answer = None
-        state: Literal["done", "free"] = "done" if answer else "free"
-        entry = _Entry(state=state, fingerprint=self._fingerprint, at=time.time(), answer=answer)
-        try:
-            self._store.write(self._name, entry.model_dump_json().encode(), if_generation=self._generation)
-        except StorageError as error:
-            logger.warning("an answer could not be kept: %s", error)
+        self._write("done" if answer else "free", answer, self._generation)
+
+    def _write(self, state: _State, answer: Answer | None, condition: Precondition) -> str:
+        entry = _Entry(state=state, fingerprint=self._order.fingerprint, at=time.time(), answer=answer)
+        return self._store.write(self._order.name(), entry.model_dump_json().encode(), if_generation=condition)
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _in_progress() -> Problem:

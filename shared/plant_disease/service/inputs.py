@@ -5,10 +5,9 @@ import base64
 import binascii
 import hashlib
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack, asynccontextmanager
-from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
 
@@ -50,52 +49,21 @@ class JsonInput(BaseModel):
     image_uris: list[str] | None = Field(None, description="several of them", min_length=1)
 
 
-async def read_photos(request: Request, settings: Settings, readers: Executor, *, most: int) -> list[bytes]:
-    """The encoded photos of a request, at least one and at most `most`, in order.
+async def read_sources(request: Request, settings: Settings, *, most: int, zips: bool = False) -> list[Source]:
+    """The photos of a request, in order: at least one and at most `most`.
 
-    Nothing is decoded here. The body is read no further than the limits of the settings allow.
+    The body is read no further than the limits of the settings allow. Uploaded photos are not read yet, base64 is not
+    decoded and nothing is unpacked.
 
     Args:
         request: the request.
         settings: with the limits.
-        readers: where uploaded photos are read.
         most: how many photos are accepted.
-
-    Raises:
-        Problem: 400, 403, 404, 408, 413, 415, 503: see the message.
-    """
-    sources = await _sources(request, settings, most=most, zips=False)
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(_UPLOADS_TIMEOUT_S):
-            photos = await asyncio.gather(
-                *(
-                    loop.run_in_executor(readers, copy_context().run, source.read)
-                    for source in sources
-                    if source.is_remote
-                )
-            )
-    except TimeoutError as error:
-        raise unavailable("read") from error
-    photos = photos or [source.read() for source in sources]
-    if not all(photos):
-        raise from_error(EmptyImage("A photo is empty (0 bytes)."))
-    return photos
-
-
-async def read_sources(request: Request, settings: Settings) -> list[Source]:
-    """The photos of a batch, in order: at least one and at most as many as the settings allow.
-
-    As for one plant, and also a ZIP as the body or as a file of a form: its photos take its place. Uploaded
-    photos are not read, base64 is not decoded and nothing is unpacked yet.
+        zips: whether a ZIP is accepted too, as the body or as a file of a form: its photos take its place.
 
     Raises:
         Problem: 400, 408, 413, 415: see the message. What is wrong with a single photo is raised when that is read.
     """
-    return await _sources(request, settings, most=settings.max_batch_images, zips=True)
-
-
-async def _sources(request: Request, settings: Settings, *, most: int, zips: bool) -> list[Source]:
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     accepted = _RAW_TYPES | (_ZIP_TYPES if zips else set())
     body = _limited(request, settings)
@@ -123,6 +91,30 @@ async def _sources(request: Request, settings: Settings, *, most: int, zips: boo
         raise Problem(400, "no_image", "The ZIP has no photo in it.")
     _check_count(len(sources), most)
     return sources
+
+
+async def fetch_photos(sources: Sequence[Source], readers: Executor) -> list[bytes]:
+    """The encoded photos of one plant, in order.
+
+    Args:
+        sources: at least one.
+        readers: where uploaded photos are read.
+
+    Raises:
+        Problem: 400, 403, 404, 413, 503: see the message.
+    """
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(_UPLOADS_TIMEOUT_S):
+            photos = await asyncio.gather(
+                *(loop.run_in_executor(readers, source.read) for source in sources if source.is_remote)
+            )
+    except TimeoutError as error:
+        raise unavailable("read") from error
+    photos = photos or [source.read() for source in sources]
+    if not all(photos):
+        raise from_error(EmptyImage("A photo is empty (0 bytes)."))
+    return photos
 
 
 def _note_content(request: Request, parts: Iterable[bytes]) -> None:

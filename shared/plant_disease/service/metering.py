@@ -1,19 +1,22 @@
 """Every request that costs something is counted before it is done, and billed for what was done."""
 
 import asyncio
+import contextlib
 import hashlib
+import uuid
 from collections.abc import Awaitable, Callable
-from functools import cache
+from functools import cache, partial
 from typing import Annotated, Any
 
 from fastapi import Depends, Request, Response
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from plant_disease.plans import Endpoint
+from plant_disease.plans import Endpoint, Plan
 from plant_disease.service.auth import Caller, caller
-from plant_disease.service.idempotency import Answer, Claim, Replay, open_answers
+from plant_disease.service.idempotency import Answer, Claim, Order, Replay, open_answers
 from plant_disease.service.limits import Limiter, Standing
+from plant_disease.service.patience import GivenUp, Patience
 from plant_disease.service.telemetry import record
 from plant_disease.service.usage import UsageLog
 from plant_disease.settings import Settings
@@ -41,11 +44,12 @@ class Meter:
         self._settings: Settings = request.app.state.engine.settings
         self._limiter: Limiter = request.app.state.limiter
         self._usage: UsageLog = request.app.state.usage
+        self._patience: Patience = request.app.state.patience
+        self._order: Order | None = None
         self._claim: Claim | None = None
-        self._fingerprint: str | None = None
         self._standing: Standing | None = None
         self._taken = 0
-        self._is_settled = False
+        self._afterwards: asyncio.Task[None] | None = None
 
     async def take(self, photos: int) -> None:
         """Count photos before anything is done with them. The body must have been read.
@@ -54,19 +58,32 @@ class Meter:
             Problem: 429, 402 and 503, see `Limiter.take`; 400, 409 and 422, see `Claim`.
             Replay: the request was answered before.
         """
-        await self._claim_answer()
-        if self._caller.plan:
-            self._standing = await self._limiter.take(self._caller.subject, self._endpoint, self._caller.plan, photos)
-            self._taken = photos
+        claim = self._claim_on_answer()
+        try:
+            if claim:
+                await self._patience.ask(claim.look)
+        except Replay:
+            # It costs no photo, and is not to be had without end.
+            await self._count(Plan(rates=self._caller.plan.rates) if self._caller.plan else None, 1)
+            raise
+        except GivenUp:
+            claim = None
+        self._taken = photos
+        self._standing = await self._count(self._caller.plan, photos)
+        if claim:
+            with contextlib.suppress(GivenUp):
+                await self._patience.ask(claim.take)
+                self._claim = claim
 
-    async def _claim_answer(self) -> None:
+    async def _count(self, plan: Plan | None, photos: int) -> Standing | None:
+        return await self._limiter.take(self._caller.subject, self._endpoint, plan, photos) if plan else None
+
+    def _claim_on_answer(self) -> Claim | None:
         key = self._request.headers.get("idempotency-key")
         if key is None or self._settings.usage_uri is None or self._caller.key_id is None:
-            return
-        self._fingerprint = _fingerprint(self._request)
-        claim = Claim(open_answers(self._settings.usage_uri), self._caller.subject, key, self._fingerprint)
-        await asyncio.to_thread(claim.take)
-        self._claim = claim
+            return None
+        self._order = Order(self._caller.subject, key, _fingerprint(self._request))
+        return Claim(open_answers(self._settings.usage_uri), self._order, self._settings.batch_timeout_s)
 
     @property
     def keeps_answer(self) -> bool:
@@ -78,36 +95,41 @@ class Meter:
         return self._standing.headers() if self._standing else {}
 
     async def settle(self, status: int | None, answer: Answer | None = None) -> None:
-        """Give back what was not done, bill what was, keep the answer. Only the first call counts.
+        """Bill what was done, give back what was not, keep the answer. Only the first call counts.
 
         Args:
             status: of the answer; None if there was none.
             answer: the whole of it.
         """
-        if self._is_settled:
-            return
-        self._is_settled = True
-        noted = record()
-        done = noted.diagnosed if status == 200 else 0
+        if self._afterwards is None:
+            done = record().diagnosed if status == 200 else 0
+            if done and (self._caller.key_id or self._settings.usage_uri):
+                self._usage.add(self._event(done))
+            # A client that goes away at the last moment cancels whoever sends to it, and nothing of this.
+            self._afterwards = asyncio.create_task(self._conclude(done, answer))
+        await asyncio.shield(self._afterwards)
+
+    async def _conclude(self, done: int, answer: Answer | None) -> None:
         if self._standing and done < self._taken:
             await self._limiter.give_back(self._standing, self._taken - done)
-        if done and (self._caller.key_id or self._settings.usage_uri):
-            self._usage.add(self._event(done))
-            await self._usage.kept()
-        if self._claim:
-            await asyncio.to_thread(self._claim.keep, answer if done else None)
+        with contextlib.suppress(GivenUp):
+            if done and self._usage.must_be_written_at_once:
+                await self._patience.ask(self._usage.flush)
+            if self._claim:
+                await self._patience.ask(partial(self._claim.keep, answer if done else None))
 
     def _event(self, done: int) -> UsageEvent:
         noted = record()
+        order = self._order
         return UsageEvent(
+            event_id=order.event_id(self._endpoint) if order else uuid.uuid4().hex,
             key_id=self._caller.key_id,
             endpoint=self._endpoint,
             photos=done,
             **{decision: noted.decisions[decision] for decision in ("diagnosed", "uncertain", "rejected")},
             model_version=noted.fields["model_version"],
             request_id=noted.request_id,
-            idempotency_key=self._request.headers.get("idempotency-key") if self._claim else None,
-            fingerprint=self._fingerprint,
+            idempotency_key=order.key if order else None,
             ms=round(noted.total_ms(), 1),
             outcome="complete" if done >= self._taken else "partial",
         )
@@ -195,4 +217,4 @@ async def replayed(_: Request, error: Exception) -> Response:
 def _fingerprint(request: Request) -> str:
     """What a request asks: its path, its query, and what was sent with it."""
     asked = "\n".join([request.url.path, request.url.query, request.state.content_sha256])
-    return hashlib.sha256(asked.encode()).hexdigest()[:32]
+    return hashlib.sha256(asked.encode()).hexdigest()

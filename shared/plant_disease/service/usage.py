@@ -1,14 +1,13 @@
 """Usage events on their way out of the process: into the log at once, and into a store soon."""
 
-import asyncio
 import atexit
 import threading
 
-from plant_disease.errors import PlantDiseaseError
+from plant_disease.errors import ConfigurationError, PlantDiseaseError
 from plant_disease.service.periodic import Periodic
 from plant_disease.service.telemetry import logger
 from plant_disease.settings import Settings
-from plant_disease.storage import Limits, open_store
+from plant_disease.storage import Limits, check_uri, open_store
 from plant_disease.usage import UsageEvent, write_events
 
 _LIMITS = Limits(connect_s=2, read_s=5, attempt_s=8, attempts=2)
@@ -22,12 +21,20 @@ class UsageLog:
     With `settings.usage_uri` they are also written to that store, `settings.usage_flush_s` seconds later at most, and
     with the end of the process. What could not be written is tried again.
 
+    Raises:
+        ConfigurationError: `settings.usage_uri` is malformed.
+
     Attributes:
         hears_of_the_end: whether the server says when it shuts down. functions-framework does not, and Lambda freezes a
             process as soon as it has answered: there each event is written before that.
     """
 
     def __init__(self, settings: Settings) -> None:
+        if settings.usage_uri is not None:
+            try:
+                check_uri(settings.usage_uri)
+            except ValueError as error:
+                raise ConfigurationError(f"PLANT_USAGE_URI: {error}") from error
         self._settings = settings
         self._waiting: list[UsageEvent] = []
         self._lock = threading.Lock()
@@ -52,10 +59,10 @@ class UsageLog:
                 self._writer.start()
         self._writer.nudge()
 
-    async def kept(self) -> None:
-        """Wait until what was added will not be lost with the process."""
-        if self._settings.usage_uri is not None and not self.hears_of_the_end:
-            await asyncio.to_thread(self.flush)
+    @property
+    def must_be_written_at_once(self) -> bool:
+        """Whether what was added would otherwise be lost with the process."""
+        return self._settings.usage_uri is not None and not self.hears_of_the_end
 
     def flush(self) -> None:
         """Write what waits. Raises nothing; what could not be written waits on."""

@@ -187,19 +187,13 @@ def open_store(uri: str, *, limits: Limits = LIMITS) -> Store:
         ValueError: the URI is malformed.
         StorageError: the extra for this cloud is not installed.
     """
+    check_uri(uri)
     scheme, separator, rest = uri.partition("://")
     if not separator or scheme == "file":
         from plant_disease.storage.local import LocalStore
 
         return LocalStore(uri)
-    if scheme not in ("gs", "s3"):
-        raise ValueError("A store is a folder, file:///folder, gs://bucket/prefix or s3://bucket/prefix.")
     bucket, _, prefix = rest.rstrip("/").partition("/")
-    if not _BUCKET.fullmatch(bucket):
-        # Not quoted: what stands in its place may be a secret (s3://key:secret@bucket).
-        raise ValueError(f"After {scheme}:// comes a bucket name of lower-case letters, digits, '-', '_' and '.'.")
-    if prefix:
-        check_name(prefix)
     try:
         if scheme == "gs":
             from plant_disease.storage.gcs import GcsStore
@@ -213,6 +207,25 @@ def open_store(uri: str, *, limits: Limits = LIMITS) -> Store:
         raise StorageError(
             f'{scheme}:// needs an extra ({error.name} is missing): pip install "plant-disease-detector[{extra}]"'
         ) from error
+
+
+def check_uri(uri: str) -> None:
+    """Refuse what names no store; nothing is opened.
+
+    Raises:
+        ValueError: the URI is malformed.
+    """
+    scheme, separator, rest = uri.partition("://")
+    if not separator or scheme == "file":
+        return
+    if scheme not in ("gs", "s3"):
+        raise ValueError("A store is a folder, file:///folder, gs://bucket/prefix or s3://bucket/prefix.")
+    bucket, _, prefix = rest.rstrip("/").partition("/")
+    if not _BUCKET.fullmatch(bucket):
+        # Not quoted: what stands in its place may be a secret (s3://key:secret@bucket).
+        raise ValueError(f"After {scheme}:// comes a bucket name of lower-case letters, digits, '-', '_' and '.'.")
+    if prefix:
+        check_name(prefix)
 
 
 def check_name(name: str) -> None:
