@@ -1,6 +1,7 @@
 """Write the Kubernetes manifests that are made from others: python tools/manifests.py.
 
-deployment.yaml is kubernetes/base as one file, for those who have no kustomize; the operator's rules are monitoring/rules.
+deployment.yaml is kubernetes/base as one file, for those who have no kustomize; the operator's rules are those of
+monitoring/rules.
 """
 
 import shutil
@@ -35,11 +36,12 @@ def deployment() -> str:
 
 def rules() -> str:
     """The rules of Prometheus as an object of its operator."""
-    groups = []
-    for path in sorted((ROOT / "monitoring/rules").glob("*.yml")):
-        for group in yaml.safe_load(path.read_text())["groups"]:
-            # Groups of one object need names of their own.
-            groups.append({**group, "name": f"{group['name']}-{path.stem}"})
+    # Groups of one object need names of their own.
+    groups = [
+        {**group, "name": f"{group['name']}-{path.stem}"}
+        for path in sorted((ROOT / "monitoring/rules").glob("*.yml"))
+        for group in yaml.safe_load(path.read_text())["groups"]
+    ]
     document = {
         "apiVersion": "monitoring.coreos.com/v1",
         "kind": "PrometheusRule",
