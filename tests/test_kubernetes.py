@@ -317,7 +317,7 @@ def test_the_function_label_is_that_of_compose(with_component: Callable[[str], l
 
 
 def test_a_pod_starts_with_these_settings(manifests: list[Manifest], tmp_path: Path) -> None:
-    """The service with the settings of the manifest, without the secrets: probes answer as they should, nobody gets in."""
+    """The service with the settings of the manifest and without secrets: probes answer, and nobody gets in."""
     (settings,) = of_kind(manifests, "ConfigMap")
     container = dict(pods(manifests))["api-predict"]["containers"][0]
     paths = {kind: container[f"{kind}Probe"]["httpGet"]["path"] for kind in ("startup", "readiness", "liveness")}
