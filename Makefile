@@ -18,16 +18,19 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help run test lint format bench train-env clean
+.PHONY: help run test test-monitoring lint format bench train-env clean
 
 help: ## Show what there is to make
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
 
 run: $(VENV)/.serve ## Set everything up and serve on http://127.0.0.1:8000 (HOST, PORT)
 	$(BIN)/plant-disease serve --host $(HOST) --port $(PORT)
 
 test: $(VENV)/.dev ## Set everything up and run the whole test suite (ARGS="-k images")
 	$(BIN)/python -m pytest $(ARGS)
+
+test-monitoring: $(VENV)/.dev ## Run the tests that need Prometheus and Alertmanager (docs/monitoring.md)
+	$(BIN)/python -m pytest -m monitoring $(ARGS)
 
 lint: $(VENV)/.dev ## Check style and types
 	$(BIN)/ruff check .
@@ -46,6 +49,7 @@ bench: $(VENV)/.dev ## Run the benchmarks
 	$(BIN)/python benchmarks/rate_limits.py
 	$(BIN)/python benchmarks/metering.py
 	$(BIN)/python benchmarks/telemetry.py
+	$(BIN)/python benchmarks/resources.py
 
 train-env: $(VENV)/.train ## Set up what plant-disease train and export need
 
