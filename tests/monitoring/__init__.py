@@ -1,0 +1,1 @@
+"""Rules, alerts, dashboards and what carries them."""
