@@ -325,6 +325,27 @@ def test_overload(folder: Path) -> None:
 
 # Uvicorn, once done, ends by the signal that it was sent; as the first process of a container that is an exit with 0.
 @pytest.mark.parametrize(("start", "expected"), [(processes.uvicorn, -signal.SIGTERM), (processes.serve, 0)])
+def test_bodies_on_their_way_are_bounded_together(folder: Path) -> None:
+    with processes.uvicorn(folder, PLANT_MAX_BODIES_BYTES=str(MB), PLANT_MODEL_LOADING="eager") as server:
+
+        async def run() -> None:
+            async with connect(server) as wire:
+                await wire.say(head(f"Content-Length: {2 * MB}") + bytes(MB - 10_000))
+
+                def ask() -> httpx.Response:
+                    return httpx.post(f"{server.url}/predict", content=leaf(), headers=JPEG, trust_env=False)
+
+                deadline = time.monotonic() + 20
+                while (answer := await asyncio.to_thread(ask)).status_code == 200:
+                    assert time.monotonic() < deadline, "what is received counts"
+                assert (answer.status_code, answer.json()["code"]) == (503, "overloaded")
+                assert answer.headers["retry-after"] == "1"
+            while (await asyncio.to_thread(ask)).status_code != 200:
+                assert time.monotonic() < deadline, "what is gone does not"
+
+        asyncio.run(run())
+
+
 def test_sigterm_lets_finish_what_runs(
     start: Callable[..., AbstractContextManager[Process]], expected: int, folder: Path
 ) -> None:

@@ -97,7 +97,8 @@ def inbox() -> Iterator[Inbox]:
 
     class Mail:
         async def handle_DATA(  # noqa: N802 - the name that aiosmtpd looks for
-            self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
+            self, _server: SMTP, _session: Session, envelope: Envelope
+        ) -> str:
             mails.append(bytes(envelope.content or b"").decode())
             return "250 OK"
 
@@ -174,7 +175,10 @@ def system(tmp_path_factory: pytest.TempPathFactory, inbox: Inbox, site: str) ->
         }
 
         # Some series begin with the first request that fails.
-        assert httpx.post(f"{functions['predict'].url}/predict", files={"image": leaf()}, trust_env=False).status_code == 503
+        assert (
+            httpx.post(f"{functions['predict'].url}/predict", files={"image": leaf()}, trust_env=False).status_code
+            == 503
+        )
 
         def start(name: str, *arguments: str, listen: str = "--web.listen-address") -> int:
             port = free_port()
