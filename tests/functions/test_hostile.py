@@ -323,8 +323,6 @@ def test_overload(folder: Path) -> None:
             assert [status for status, _, _ in pool.map(ask, range(2))] == [200, 200]
 
 
-# Uvicorn, once done, ends by the signal that it was sent; as the first process of a container that is an exit with 0.
-@pytest.mark.parametrize(("start", "expected"), [(processes.uvicorn, -signal.SIGTERM), (processes.serve, 0)])
 def test_bodies_on_their_way_are_bounded_together(folder: Path) -> None:
     with processes.uvicorn(folder, PLANT_MAX_BODIES_BYTES=str(MB), PLANT_MODEL_LOADING="eager") as server:
 
@@ -346,6 +344,8 @@ def test_bodies_on_their_way_are_bounded_together(folder: Path) -> None:
         asyncio.run(run())
 
 
+# Uvicorn, once done, ends by the signal that it was sent; as the first process of a container that is an exit with 0.
+@pytest.mark.parametrize(("start", "expected"), [(processes.uvicorn, -signal.SIGTERM), (processes.serve, 0)])
 def test_sigterm_lets_finish_what_runs(
     start: Callable[..., AbstractContextManager[Process]], expected: int, folder: Path
 ) -> None:

@@ -1,4 +1,4 @@
-"""With the real programs: promtool, Prometheus, Alertmanager, the blackbox exporter. `make test-monitoring` runs this."""
+"""With the real programs: promtool, Prometheus, Alertmanager, the blackbox exporter; see `make test-monitoring`."""
 
 import json
 import shutil
