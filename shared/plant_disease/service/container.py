@@ -1,0 +1,91 @@
+"""The entry point of the container images: `python -m plant_disease.service.container`.
+
+Serves the function that FUNCTION_TARGET names: HTTP on $PORT, or runs as AWS Lambda's runtime where that has set AWS_LAMBDA_RUNTIME_API. One process, as many
+threads as the container's CPU quota allows. As the first process of a container, too, it stops on SIGTERM when
+what it was asked is answered, and exits with 0.
+"""
+
+import os
+import random
+import signal
+import sys
+from types import FrameType
+
+from plant_disease.cpu import available_cpus
+
+_GRACE_S = 25
+"""Seconds that requests have to finish after SIGTERM; Kubernetes and Cloud Run kill after 30 and 10."""
+
+
+def main() -> None:
+    """Serve until SIGTERM."""
+    module = f"functions.{os.environ['FUNCTION_TARGET']}.main"
+    # numpy and torch start threads for every CPU of the machine when they are imported, whatever the quota.
+    os.environ.setdefault("OMP_NUM_THREADS", str(available_cpus()))
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    if api := os.environ.get("AWS_LAMBDA_RUNTIME_API"):
+        # Lambda gives the start more CPU than it gives requests, and takes SnapStart's snapshot after it.
+        os.environ.setdefault("PLANT_MODEL_LOADING", "eager")
+        _run_on_lambda(f"{module}.handler", api)
+    else:
+        os.environ.setdefault("PLANT_MODEL_LOADING", "background")
+        _serve(f"{module}:app")
+
+
+def _serve(app: str) -> None:
+    import uvicorn
+
+    # uvicorn finishes what runs and then raises the signal anew for whoever handled it before. The first process of a
+    # container has no default that would end it; elsewhere, too, a stop that went well is no failure.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    uvicorn.run(
+        app,
+        host=os.environ.get("HOST", "0.0.0.0"),  # noqa: S104 - the container's own network
+        port=int(os.environ.get("PORT", "8080")),
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_graceful_shutdown=_GRACE_S,
+    )
+
+
+def _run_on_lambda(handler: str, api: str) -> None:
+    from awslambdaric.bootstrap import run
+    from awslambdaric.lambda_runtime_client import InvocationRequest, LambdaRuntimeClient
+    from snapshot_restore_py import register_after_restore
+
+    class Client(LambdaRuntimeClient):  # type: ignore[misc]
+        """Stops on SIGTERM, between two invocations.
+
+        Python sees a signal only when the call that waits for the next invocation returns, so that waits in a thread.
+        """
+
+        def __init__(self) -> None:
+            super().__init__(api, use_thread_for_polling_next=True)
+            self._waits = False
+            self._stops = False
+            signal.signal(signal.SIGTERM, self._stop)
+
+        def wait_next_invocation(self) -> InvocationRequest:
+            if self._stops:
+                os._exit(0)
+            self._waits = True
+            try:
+                return super().wait_next_invocation()
+            finally:
+                self._waits = False
+
+        def _stop(self, _number: int, _frame: FrameType | None) -> None:
+            self._stops = True
+            if self._waits:
+                # Not sys.exit: it would join the thread that waits.
+                os._exit(0)
+
+    # All copies that Lambda starts from one snapshot would go on with the same random numbers, ids of spans among them.
+    register_after_restore(random.seed)
+    run(handler, Client())
+
+
+if __name__ == "__main__":
+    main()
