@@ -43,6 +43,8 @@ bench: $(VENV)/.dev ## Run the benchmarks
 	$(BIN)/python benchmarks/precision.py
 	$(BIN)/python benchmarks/explain.py
 	$(BIN)/python benchmarks/batch.py
+	$(BIN)/python benchmarks/rate_limits.py
+	$(BIN)/python benchmarks/telemetry.py
 
 train-env: $(VENV)/.train ## Set up what plant-disease train and export need
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.servers import aws_environment, gcs_url, moto_url
+from tests.servers import aws_environment, gcs_url, moto_url, redis_url
 
-__all__ = ["aws_environment", "gcs_url", "moto_url"]
+__all__ = ["aws_environment", "gcs_url", "moto_url", "redis_url"]
 
 # Everything here talks to loopback; a proxy of the machine must not get in between, in child processes neither.
 os.environ["NO_PROXY"] = os.environ["no_proxy"] = "127.0.0.1,localhost"

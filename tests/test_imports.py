@@ -13,11 +13,20 @@ HEAVY = [
     "boto3",
     "botocore",
     "google.cloud",
+    "google.auth",
+    "requests",
+    "cryptography",
     "onnxruntime",
     "onnx",
     "typer",
     "rich",
     "tenacity",
+    "limits",
+    "redis",
+    "prometheus_client",
+    "opentelemetry.sdk",
+    "opentelemetry.exporter",
+    "requests",
 ]
 PACKAGE = Path(__file__).parent.parent / "shared" / "plant_disease"
 
@@ -55,8 +64,8 @@ def imports_of(path: Path) -> set[str]:
 RANK = {
     **dict.fromkeys(["errors", "cpu", "loading", "advice", "plans"], 0),
     **dict.fromkeys(["containers", "storage", "manifest", "architectures", "tables"], 1),
-    **dict.fromkeys(["images", "bundle", "archives"], 2),
-    **dict.fromkeys(["runtimes", "publishing"], 3),
+    **dict.fromkeys(["images", "bundle", "archives", "usage"], 2),
+    **dict.fromkeys(["runtimes", "publishing", "keys"], 3),
     **dict.fromkeys(["classifier", "settings"], 4),
     **dict.fromkeys(["explanation", "batch"], 5),
     **dict.fromkeys(["service", "training"], 6),

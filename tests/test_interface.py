@@ -12,7 +12,7 @@ SERVICE = Path(problems.__file__).parent
 
 def codes_in_the_source() -> set[str]:
     codes = {"http_error", *problems._HTTP_CODES.values(), *(error.code for error in problems._STATUSES)}
-    for path in SERVICE.glob("*.py"):
+    for path in SERVICE.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Problem":
                 code = node.args[1]

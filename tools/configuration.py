@@ -16,7 +16,7 @@ def table() -> str:
     rows = ["| variable | default | meaning |", "|---|---|---|"]
     for name, field in Settings.model_fields.items():
         computed = {"model_uri": "the bundled model", "threads": "CPU quota"}.get(name)
-        default = computed or ("none" if field.default is None else f"`{field.default}`")
+        default = computed or ("none" if field.default in (None, ()) else f"`{field.default}`")
         rows.append(f"| `PLANT_{name.upper()}` | {default} | {field.description} |")
     return "\n".join(rows)
 

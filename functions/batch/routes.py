@@ -6,10 +6,10 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from plant_disease.service.auth import require_key
 from plant_disease.service.batches import RunningBatch, Stream, while_connected
 from plant_disease.service.engine import Engine
 from plant_disease.service.inputs import read_sources, request_body
+from plant_disease.service.metering import METERED, Meter, metered
 from plant_disease.service.negotiation import preferred
 from plant_disease.service.problems import responses
 from plant_disease.service.schemas import BatchAnswer
@@ -33,15 +33,16 @@ class BatchQuery(BaseModel):
 
 @router.post(
     "/batch",
-    dependencies=[Depends(require_key)],
     openapi_extra={"requestBody": request_body(field="images", zips=True)},
     response_model=BatchAnswer,
     responses={
         200: {"content": {media_type: {"schema": {"type": "string"}} for media_type in (LINES, TABLE)}},
-        **responses(400, 401, 408, 413, 415, 422, 503),
+        **responses(*METERED, 408, 413, 415),
     },
 )
-async def post_batch(request: Request, query: Annotated[BatchQuery, Query()]) -> Response:
+async def post_batch(
+    request: Request, query: Annotated[BatchQuery, Query()], meter: Annotated[Meter, Depends(metered("batch"))]
+) -> Response:
     """Diagnose each photo as a plant of its own. One that cannot be used fails alone.
 
     `Accept: application/x-ndjson` gives a line of JSON for each photo as soon as it is ready, `text/csv` a table.
@@ -53,6 +54,7 @@ async def post_batch(request: Request, query: Annotated[BatchQuery, Query()]) ->
     deadline = asyncio.get_running_loop().time() + engine.settings.batch_timeout_s
     classifier = await engine.classifier()
     classifier.check(query.top_k, query.crop)
+    await meter.take(len(sources))
     batch = RunningBatch(engine, classifier, sources, top_k=query.top_k, crops=query.crop, deadline=deadline)
     media_type = preferred(request.headers.get("accept", ""), (JSON, LINES, TABLE))
     if media_type == LINES:

@@ -9,9 +9,9 @@ from plant_disease.classifier import DEFAULT_TOP_K
 from plant_disease.explanation.colormaps import ColormapName
 from plant_disease.explanation.explainer import Method, Question
 from plant_disease.explanation.overlay import PictureKind, Style
-from plant_disease.service.auth import require_key
 from plant_disease.service.engine import Engine
 from plant_disease.service.inputs import read_photos, request_body
+from plant_disease.service.metering import METERED, Meter, metered
 from plant_disease.service.problems import responses
 from plant_disease.service.schemas import PredictAnswer, answer_of, picture_of
 from plant_disease.service.telemetry import record
@@ -61,19 +61,21 @@ class ExplainQuery(BaseModel):
 
 @router.post(
     "/explain",
-    dependencies=[Depends(require_key)],
     openapi_extra={"requestBody": request_body()},
     response_model=PredictAnswer,
     responses={
         200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}},
-        **responses(400, 401, 403, 404, 408, 413, 415, 422, 503),
+        **responses(*METERED, 404, 408, 413, 415),
     },
 )
-async def post_explain(request: Request, query: Annotated[ExplainQuery, Query()]) -> PredictAnswer | Response:
+async def post_explain(
+    request: Request, query: Annotated[ExplainQuery, Query()], meter: Annotated[Meter, Depends(metered("explain"))]
+) -> PredictAnswer | Response:
     """Diagnose one photo, and show where on it the evidence for a class lies."""
     engine: Engine = request.app.state.engine
     engine.refuse_if_full()
     with record().timed("receive"):
         encoded = await read_photos(request, engine.settings, engine.readers, most=1)
+    await meter.take(len(encoded))
     diagnosed = await engine.diagnose(encoded, top_k=DEFAULT_TOP_K, question=query.question())
     return answer_of(diagnosed) if query.format == "json" else picture_of(diagnosed)

@@ -6,9 +6,9 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from plant_disease.explanation.explainer import Question
-from plant_disease.service.auth import require_key
 from plant_disease.service.engine import Engine
 from plant_disease.service.inputs import read_photos, request_body
+from plant_disease.service.metering import METERED, Meter, metered
 from plant_disease.service.problems import responses
 from plant_disease.service.schemas import DetailedAnswer, PredictAnswer, answer_of
 from plant_disease.service.telemetry import record
@@ -33,16 +33,18 @@ class PredictQuery(BaseModel):
 
 @router.post(
     "/predict",
-    dependencies=[Depends(require_key)],
     openapi_extra={"requestBody": request_body()},
-    responses=responses(400, 401, 403, 404, 408, 413, 415, 422, 503),
+    responses=responses(*METERED, 404, 408, 413, 415),
 )
-async def post_predict(request: Request, query: Annotated[PredictQuery, Query()]) -> PredictAnswer | DetailedAnswer:
+async def post_predict(
+    request: Request, query: Annotated[PredictQuery, Query()], meter: Annotated[Meter, Depends(metered("predict"))]
+) -> PredictAnswer | DetailedAnswer:
     """Diagnose one plant from one to five photos of it."""
     engine: Engine = request.app.state.engine
     engine.refuse_if_full()
     with record().timed("receive"):
         encoded = await read_photos(request, engine.settings, engine.readers, most=MAX_PHOTOS)
+    await meter.take(len(encoded))
     question = Question() if query.explain else None
     diagnosed = await engine.diagnose(encoded, top_k=query.top_k, crops=query.crop, question=question)
     answer = answer_of(diagnosed)

@@ -19,7 +19,9 @@
     │   ├── TooLarge               the object is larger than the reader is ready to hold
     │   └── StorageUnavailable     time-out, refused connection, 5xx: may pass; was retried
     ├── BundleError                the model bundle is not what its manifest promises
+    ├── UsageUnreadable            what lies among the usage events is none
     ├── PublishRefused             a version or a channel cannot be changed in the way that was asked
+    ├── KeysError                  the document of the API keys is malformed, or cannot be changed as asked
     ├── ConfigurationError         an environment variable or option cannot be used
     ├── RuntimeUnavailable         the inference runtime asked for is not installed
     └── InvalidQuestion            a parameter does not fit the model
@@ -117,8 +119,16 @@ class BundleError(PlantDiseaseError):
     """A model bundle is not what its manifest promises: wrong size, wrong sha256, invalid manifest."""
 
 
+class UsageUnreadable(PlantDiseaseError):
+    """An object among the usage events holds something else."""
+
+
 class PublishRefused(PlantDiseaseError):
     """A version is there already with other content, or a channel cannot be moved so."""
+
+
+class KeysError(PlantDiseaseError):
+    """The document of the API keys is malformed, or a key cannot be made or changed in the way that was asked."""
 
 
 class ConfigurationError(PlantDiseaseError):

@@ -1,10 +1,12 @@
 """Configuration from the environment: every variable starts with PLANT_ (docs/configuration.md)."""
 
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, Field, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from plant_disease import images
 from plant_disease.bundle import DEFAULT_CACHE
@@ -22,10 +24,32 @@ def bundled_models() -> str:
     return str(installed if installed.is_dir() else _PACKAGE.parent.parent / "models")
 
 
+Networks = tuple[IPv4Network | IPv6Network, ...]
+
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9.-]+|\[[0-9a-f:]+\])(:[0-9]{1,5})?")
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = tuple(origin.strip() for origin in text.split(","))
+    if origins != ("*",) and not all(map(_ORIGIN.fullmatch, origins)):
+        raise ValueError("must be * or origins such as https://leaves.example, in lower case, with commas between")
+    return origins
+
+
+def _proxies(text: str) -> int | Networks:
+    if re.fullmatch("[0-9]", text):
+        return int(text)
+    try:
+        return tuple(ip_network(network.strip()) for network in text.split(","))
+    except ValueError:
+        raise ValueError("must be a number from 0 to 9, or networks such as 10.0.0.0/8 with commas between") from None
+
+
 class Settings(BaseSettings):
     """Everything that can be configured."""
 
-    model_config = SettingsConfigDict(env_prefix="PLANT_", frozen=True, env_ignore_empty=True)
+    # Defaults are what text is made into; they are not text themselves.
+    model_config = SettingsConfigDict(env_prefix="PLANT_", frozen=True, env_ignore_empty=True, validate_default=False)
 
     model_uri: str = Field(
         default_factory=bundled_models, description="Folder, `gs://` or `s3://` with the model versions."
@@ -103,13 +127,84 @@ class Settings(BaseSettings):
         30.0, gt=0, le=600, description="Seconds that a client has to send its body; after that the answer is 408."
     )
     uploads_uri: str | None = Field(
-        None, description="The only prefix that `image_uri` may point into; without it `image_uri` is refused."
+        None,
+        description="Folder, `gs://` or `s3://` for photos that are uploaded first, and the only prefix that "
+        "`image_uri` may point into (docs/uploads.md). Without it there are no uploads.",
+    )
+    uploads_expire_s: int = Field(
+        300, ge=1, le=3600, description="Seconds for which the answer of `POST /uploads` lets a photo be uploaded."
+    )
+    cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)] = Field(
+        (),
+        description="Origins whose pages may use the service from a browser, such as `https://leaves.example`, with "
+        "commas between; `*`: all.",
+    )
+    trusted_proxies: Annotated[int | Networks, NoDecode, BeforeValidator(_proxies)] = Field(
+        0,
+        description="Whose word on where a request comes from is taken (see below): networks of proxies, with "
+        "commas between, or how many proxies there are. 0: nobody's.",
+    )
+    usage_uri: str | None = Field(
+        None,
+        description="Folder, `gs://` or `s3://` for usage events and for answers kept under an `Idempotency-Key`; "
+        "without it events are in the log only.",
+    )
+    usage_flush_s: float = Field(
+        10.0, gt=0, le=3600, description="Seconds after which usage events are written to `PLANT_USAGE_URI`, at most."
     )
     auth: Literal["required", "off"] = Field(
-        "required", description="Whether a key is asked for. `plant-disease serve` on loopback sets `off` by itself."
+        "required",
+        description="Whether a key is asked for. `plant-disease serve` on loopback sets `off` by itself.",
+    )
+    api_keys_uri: str | None = Field(
+        None,
+        description="Document of the API keys (docs/keys.md): a file, `gs://bucket/keys.json` or "
+        "`s3://bucket/keys.json`. "
+        "Without it, nobody gets in where a key is asked for.",
+    )
+    api_keys_refresh_s: float = Field(
+        20.0,
+        gt=0,
+        le=30,
+        description="Seconds after which the API keys are read again; a change is seen within twice this time.",
+    )
+    api_keys_stale_s: float = Field(
+        3600.0,
+        ge=0,
+        le=604_800,
+        description="Seconds for which keys that were known go on working while their document cannot be read.",
+    )
+    anonymous_plan: str | None = Field(
+        None,
+        description="Plan, of those in the document of the API keys, for callers without a key. Without it, they do "
+        "not get in.",
+    )
+    limits_uri: str = Field(
+        "memory://",
+        pattern=r"^(memory://|rediss?://.+|dynamodb://[A-Za-z0-9_.-]{3,255})$",
+        repr=False,
+        description="Where photos are counted for rates and quotas: `memory://` (each process for itself), "
+        "`redis://…`, `rediss://…` or `dynamodb://TABLE`.",
+    )
+    limits_on_error: Literal["allow", "deny"] = Field(
+        "allow",
+        description="While nothing can be counted, let requests through uncounted, or answer 503.",
+    )
+    limits_timeout_s: float = Field(
+        0.5, gt=0, le=10, description="Seconds that Redis or DynamoDB has for counting one request."
     )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least severe log line written."
+    )
+    metrics: Literal["on", "off"] = Field(
+        "off",
+        description="Metrics for Prometheus at `/metrics`, open to whoever reaches it (extra `metrics`). On Lambda "
+        "they are in the log lines, for CloudWatch. See [telemetry.md](telemetry.md).",
+    )
+    traces: Literal["otlp", "off"] = Field(
+        "off",
+        description="OpenTelemetry spans over OTLP, to where the `OTEL_EXPORTER_OTLP_` variables say (extra `traces`). "
+        "See [telemetry.md](telemetry.md).",
     )
 
 

@@ -91,7 +91,7 @@ def environment(settings: Mapping[str, str]) -> dict[str, str]:
     inherited = {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("PLANT_", "AWS_", "FUNCTION_", "STORAGE_", "PORT", "HOST"))
+        if not name.startswith(("PLANT_", "AWS_", "FUNCTION_", "STORAGE_", "OTEL_", "GOOGLE_", "K_", "PORT", "HOST"))
     }
     if "PLANT_MODEL_URI" in os.environ:
         inherited["PLANT_MODEL_URI"] = os.environ["PLANT_MODEL_URI"]
@@ -149,9 +149,16 @@ def _answers(process: Process, health: bool) -> bool:
 
 @contextmanager
 def uvicorn(folder: Path, function: str = "predict", **settings: str) -> Iterator[Process]:
-    """As the container runs it."""
+    """As the container runs it.
+
+    Args:
+        folder: for its log.
+        function: its name, or a module with another app.
+        settings: environment variables.
+    """
     port = free_port()
-    command = [BIN / "uvicorn", f"functions.{function}.main:app", "--port", str(port), "--no-access-log"]
+    module = f"functions.{function}.main:app" if "." not in function else f"{function}:app"
+    command = [BIN / "uvicorn", module, "--port", str(port), "--no-access-log", "--no-proxy-headers"]
     with started(command, port, folder, settings) as process:
         yield process
 

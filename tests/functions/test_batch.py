@@ -361,16 +361,15 @@ def test_bytes_and_pixels_together(folder: Path) -> None:
 
 
 def test_what_is_not_done_in_time_is_said(folder: Path) -> None:
-    with processes.uvicorn(folder, "batch", PLANT_BATCH_TIMEOUT_S="1", PLANT_MODEL_LOADING="eager") as process:
+    settings = {"PLANT_BATCH_TIMEOUT_S": "1.5", "PLANT_MODEL_LOADING": "eager", "PLANT_BATCH_CHUNK": "1"}
+    with processes.uvicorn(folder, "batch", **settings, PLANT_THREADS="1") as process:
         face = Http(process)
         content, headers = form(leaf(), *[huge()] * 30)
         items = items_of(ask(face, content, headers))
         assert codes(items)[0] is None
-        late = codes(items).count("out_of_time")
-        assert 0 < late < 31
-        assert set(codes(items)) == {None, "out_of_time"}
-        problem = next(item["problem"] for item in items if item["status"] == "error")
-        assert problem["status"] == 503
+        assert set(codes(items)[1:]) <= {None, "out_of_time"}
+        problem = items[-1]["problem"]
+        assert (problem["status"], problem["code"]) == (503, "out_of_time")
         lines = ask(face, content, {**headers, **LINES}).content.splitlines()
         assert len(lines) == 32
         assert json.loads(lines[-1])["summary"]["total"] == 31

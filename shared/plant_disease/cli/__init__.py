@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from plant_disease.cli import batch, evaluate, explain, models, predict, serve, training
+from plant_disease.cli import batch, evaluate, explain, keys, models, predict, serve, training, usage
 from plant_disease.cli.output import print_error
 from plant_disease.errors import PlantDiseaseError
 
@@ -22,6 +22,8 @@ app.command()(training.train)
 app.command()(evaluate.evaluate)
 app.command()(training.export)
 app.add_typer(models.app, name="models")
+app.add_typer(keys.app, name="keys")
+app.add_typer(usage.app, name="usage")
 
 
 def main() -> None:

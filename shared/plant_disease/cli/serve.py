@@ -4,6 +4,9 @@ import ipaddress
 import signal
 import socket
 import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
@@ -29,26 +32,29 @@ def serve(
     from plant_disease.service.app import create_app
 
     listener = _listen(host, port)
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(predict, batch, explain, settings=_settings(host)),
-            host=host,
-            port=port,
-            log_level="warning",
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=_GRACE_S,
+    with _settings(host) as settings:
+        server = uvicorn.Server(
+            uvicorn.Config(
+                create_app(predict, batch, explain, settings=settings),
+                host=host,
+                port=port,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                # uvicorn would believe whatever is forwarded from this machine; PLANT_TRUSTED_PROXIES decides.
+                proxy_headers=False,
+                timeout_graceful_shutdown=_GRACE_S,
+            )
         )
-    )
-    # uvicorn finishes what runs and then raises the signal anew for whoever handled it before; a stop that went
-    # well is no failure.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    shown = f"[{host}]" if ":" in host else host
-    bound = listener.getsockname()[1]
-    errors_console.print(
-        f"Serving on http://{shown}:{bound} - documentation at /docs, stop with Ctrl-C", highlight=False
-    )
-    server.run(sockets=[listener])
+        # uvicorn finishes what runs and then raises the signal anew for whoever handled it before; a stop that went
+        # well is no failure.
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        shown = f"[{host}]" if ":" in host else host
+        bound = listener.getsockname()[1]
+        errors_console.print(
+            f"Serving on http://{shown}:{bound} - documentation at /docs, stop with Ctrl-C", highlight=False
+        )
+        server.run(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -64,13 +70,17 @@ def _listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def _settings(host: str) -> Settings:
+@contextmanager
+def _settings(host: str) -> Iterator[Settings]:
     """The environment's settings; what it leaves open is chosen for a person at their own machine."""
     settings = read_settings()
-    defaults: dict[str, str] = {"model_loading": "background"}
-    if _is_loopback(host):
-        defaults["auth"] = "off"
-    return settings.model_copy(update={k: v for k, v in defaults.items() if k not in settings.model_fields_set})
+    with ExitStack() as stack:
+        defaults: dict[str, str] = {"model_loading": "background"}
+        if _is_loopback(host):
+            defaults["auth"] = "off"
+            if settings.uploads_uri is None:
+                defaults["uploads_uri"] = stack.enter_context(TemporaryDirectory(prefix="plant-disease-uploads-"))
+        yield settings.model_copy(update={k: v for k, v in defaults.items() if k not in settings.model_fields_set})
 
 
 def _is_loopback(host: str) -> bool:

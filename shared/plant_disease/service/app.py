@@ -1,14 +1,22 @@
 """The FastAPI application that all functions share."""
 
 from fastapi import APIRouter, FastAPI, Request, Response
+from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from plant_disease import __version__
-from plant_disease.service import problems
+from plant_disease.service import problems, upload_routes, usage_routes
+from plant_disease.service.edge import RefuseTooLarge, SecurityHeaders, cors
 from plant_disease.service.engine import Engine
+from plant_disease.service.idempotency import Replay
+from plant_disease.service.keyring import Keyring
+from plant_disease.service.limits import Limiter
+from plant_disease.service.metering import Metering, replayed
+from plant_disease.service.proxies import TrustedProxies
 from plant_disease.service.schemas import ClassesAnswer, Health
-from plant_disease.service.telemetry import Telemetry, configure_logging
+from plant_disease.service.telemetry import Telemetry, configure_telemetry
 from plant_disease.service.unread import CloseUnread
+from plant_disease.service.usage import UsageLog
 from plant_disease.settings import Settings, read_settings
 
 TEXT_TYPES = ["text/", "application/json", problems.MEDIA_TYPE, "application/x-ndjson"]
@@ -16,14 +24,15 @@ TEXT_TYPES = ["text/", "application/json", problems.MEDIA_TYPE, "application/x-n
 
 
 def create_app(*routers: APIRouter, settings: Settings | None = None) -> FastAPI:
-    """An application with the given routes, health, classes and documentation.
+    """An application with the given routes, uploads, health, classes and documentation.
 
     Args:
-        routers: what this function does; routes find the model as `request.app.state.engine`.
+        routers: what this function does; routes find the model as `request.app.state.engine`, and what counts
+            their photos as `request.app.state.limiter`.
         settings: default: from the environment.
     """
     settings = settings or read_settings()
-    configure_logging(settings.log_level)
+    metrics = configure_telemetry(settings)
     app = FastAPI(
         title="Plant disease detector",
         version=__version__,
@@ -32,14 +41,29 @@ def create_app(*routers: APIRouter, settings: Settings | None = None) -> FastAPI
         redoc_url=None,
         # A redirect would be built from the Host header, and have the photo sent twice.
         redirect_slashes=False,
+        # Spans are ours (service/telemetry): FastAPI's would carry the query, and its logs what an exception says.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.engine = Engine(settings)
+    app.state.keyring = Keyring(settings)
+    app.state.limiter = Limiter(settings)
+    app.state.usage = UsageLog(settings)
     problems.install(app)
+    app.add_exception_handler(Replay, replayed)
+    # The last one added is the first to see a request.
     app.add_middleware(_Versioned)
+    app.add_middleware(RefuseTooLarge, settings)
     app.add_middleware(CloseUnread)
+    app.add_middleware(Metering, app.state.usage)
     app.add_middleware(Telemetry)
-    for router in (_common, *routers):
+    if settings.cors_origins:
+        app.add_middleware(CORSMiddleware, **cors(settings))
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(TrustedProxies, settings.trusted_proxies)
+    for router in (_common, upload_routes.router, usage_routes.router, *routers):
         app.include_router(router)
+    if metrics:
+        app.add_api_route("/metrics", metrics.expose, include_in_schema=False)
     return app
 
 
@@ -81,5 +105,6 @@ class _Versioned:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         root = scope.get("root_path", "")
         if scope["type"] == "http" and scope["path"].removeprefix(root).startswith("/v1/"):
-            scope = {**scope, "root_path": root + "/v1"}
+            # In place: whoever is further out reads from the scope which route it was.
+            scope["root_path"] = root + "/v1"
         await self._app(scope, receive, send)

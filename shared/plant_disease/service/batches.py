@@ -11,10 +11,9 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Send
 
 from plant_disease import tables
-from plant_disease.batch import Outcome, Source
+from plant_disease.batch import Judged, Outcome, Source
 from plant_disease.classifier import Classifier
 from plant_disease.service.engine import Engine
-from plant_disease.service.problems import Problem
 from plant_disease.service.schemas import BatchAnswer, BatchEnd, BatchSummary, ModelIdentity, item_of
 from plant_disease.service.telemetry import record
 
@@ -81,9 +80,12 @@ class RunningBatch:
         try:
             with noted.timed("batch"):
                 while (outcome := await self._told.get()) is not None:
-                    failed = isinstance(outcome.result, Problem)
-                    self._failed += failed
-                    self._succeeded += not failed
+                    if isinstance(outcome.result, Judged):
+                        self._succeeded += 1
+                        noted.judged(outcome.result.diagnosis.decision)
+                    else:
+                        self._failed += 1
+                        noted.problems[outcome.result.code] += 1
                     yield outcome
                 await self._task
         finally:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from plant_disease.images import Photo
 from plant_disease.loading import State
 from plant_disease.service.model import ServedModel
 from plant_disease.service.problems import Problem, from_error
-from plant_disease.service.telemetry import record
+from plant_disease.service.telemetry import record, timed
 from plant_disease.settings import Settings
 
 _MODEL_WAIT_S = 20.0
@@ -86,10 +87,12 @@ class Engine:
         Raises:
             Problem: 503, the model cannot be loaded now.
         """
+        waiting = nullcontext() if self.state == "ready" else timed("load")
         try:
             async with asyncio.timeout(_MODEL_WAIT_S):
                 # Shielded: a caller that goes away must not cancel what the others wait for.
-                return await asyncio.shield(asyncio.wrap_future(self._model.future()))
+                with waiting:
+                    return await asyncio.shield(asyncio.wrap_future(self._model.future()))
         except TimeoutError as error:
             raise self._unavailable(f"it has not been loaded within {_MODEL_WAIT_S:g} seconds") from error
         except PlantDiseaseError as error:
@@ -139,7 +142,8 @@ class Engine:
             raise self._unavailable(str(error)) from error
         finally:
             self._places += 1
-        noted.fields["decision"] = diagnosis.decision
+        noted.fields["photos"] = len(photos)
+        noted.judged(diagnosis.decision, photos=len(photos))
         return Diagnosed(classifier.bundle, photos, diagnosis, explanation)
 
     def begin_batch(

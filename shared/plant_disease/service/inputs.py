@@ -3,12 +3,14 @@
 import asyncio
 import base64
 import binascii
+import hashlib
 import re
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack, asynccontextmanager
-from functools import lru_cache, partial
-from typing import Any
+from contextvars import copy_context
+from functools import partial
+from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -18,22 +20,21 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 from plant_disease.archives import is_zip, open_zip
 from plant_disease.batch import Source
-from plant_disease.errors import ArchiveRefused, EmptyImage, NotFound, StorageError, TooLarge
+from plant_disease.errors import ArchiveRefused, EmptyImage
 from plant_disease.service.problems import Problem, from_error
-from plant_disease.service.telemetry import logger
+from plant_disease.service.uploads import owner_of, read_upload, unavailable
 from plant_disease.settings import Settings
-from plant_disease.storage import Limits, Store, check_name, open_store
+
+Model = TypeVar("Model", bound=BaseModel)
 
 _RAW_TYPES = frozenset({"image/jpeg", "image/jpg", "image/png", "image/webp"})
 _ZIP_TYPES = frozenset({"application/zip", "application/x-zip-compressed"})
 _LONGEST_NAME = 255
 _DATA_URL = re.compile(r"^data:image/[a-z]+;base64,")
-_NUMBER = re.compile(r"[0-9]{1,18}")
 _BOUNDARY = re.compile(r"[ !#-\[\]-~]{1,256}")
 _MANY = 1000
 """More parts than this in one form, or values in one JSON document, are not even counted."""
 
-_UPLOADS_LIMITS = Limits(connect_s=2, read_s=5, attempt_s=10, attempts=2)
 _UPLOADS_TIMEOUT_S = 20.0
 """Seconds for all the uploaded photos of one request."""
 
@@ -68,10 +69,14 @@ async def read_photos(request: Request, settings: Settings, readers: Executor, *
     try:
         async with asyncio.timeout(_UPLOADS_TIMEOUT_S):
             photos = await asyncio.gather(
-                *(loop.run_in_executor(readers, source.read) for source in sources if source.is_remote)
+                *(
+                    loop.run_in_executor(readers, copy_context().run, source.read)
+                    for source in sources
+                    if source.is_remote
+                )
             )
     except TimeoutError as error:
-        raise _uploads_unavailable() from error
+        raise unavailable("read") from error
     photos = photos or [source.read() for source in sources]
     if not all(photos):
         raise from_error(EmptyImage("A photo is empty (0 bytes)."))
@@ -94,11 +99,12 @@ async def _sources(request: Request, settings: Settings, *, most: int, zips: boo
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     accepted = _RAW_TYPES | (_ZIP_TYPES if zips else set())
     body = _limited(request, settings)
-    async with _deadline(settings.body_timeout_s):
+    async with deadline(settings.body_timeout_s):
         if media_type == "multipart/form-data":
             sources = await _from_form(request, body, settings, most, zips=zips)
         elif media_type == "application/json" or media_type in accepted:
             data = b"".join([chunk async for chunk in body])
+            _note_content(request, [data])
         else:
             raise Problem(
                 415,
@@ -108,7 +114,7 @@ async def _sources(request: Request, settings: Settings, *, most: int, zips: boo
                 headers={"Accept": ", ".join(["multipart/form-data", "application/json", *sorted(accepted)])},
             )
     if media_type == "application/json":
-        sources = _from_json(data, settings, most)
+        sources = _from_json(data, settings, most, owner_of(request))
     elif media_type in _ZIP_TYPES:
         sources = list(_from_zip(data, settings))
     elif media_type in _RAW_TYPES:
@@ -119,25 +125,41 @@ async def _sources(request: Request, settings: Settings, *, most: int, zips: boo
     return sources
 
 
+def _note_content(request: Request, parts: Iterable[bytes]) -> None:
+    """Leave a hash of what was sent in the state of a request that may come again; see `metering`.
+
+    Of the photos of a form and not of its text: a client that tries again separates them by another boundary.
+    """
+    if "idempotency-key" not in request.headers:
+        return
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8))
+        digest.update(part)
+    request.state.content_sha256 = digest.hexdigest()
+
+
 def _sent(name: str | None, data: bytes) -> Source:
     return Source(name and name[-_LONGEST_NAME:], lambda: data)
 
 
 async def _limited(request: Request, settings: Settings) -> AsyncGenerator[bytes]:
-    """The body in chunks, cut off at the limit: by what the header announces, and by what really comes."""
-    announced = request.headers.get("content-length", "")
-    if _NUMBER.fullmatch(announced) and int(announced) > settings.max_body_bytes:
-        raise _body_too_large(settings)
+    """The body in chunks, cut off at the limit. `RefuseTooLarge` has looked at what its header announces."""
     received = 0
     async for chunk in request.stream():
         received += len(chunk)
         if received > settings.max_body_bytes:
-            raise _body_too_large(settings)
+            raise body_too_large(settings)
         yield chunk
 
 
 @asynccontextmanager
-async def _deadline(seconds: float) -> AsyncIterator[None]:
+async def deadline(seconds: float) -> AsyncIterator[None]:
+    """Around reading a body.
+
+    Raises:
+        Problem: 408, it took longer.
+    """
     try:
         async with asyncio.timeout(seconds):
             yield
@@ -181,6 +203,7 @@ async def _from_form(
             raise Problem(400, "no_image", "The form has no file in its field image. With curl: -F image=@leaf.jpg")
         _check_count(len(files), most)
         sent = [(file.filename, await file.read()) for file in files]
+    _note_content(request, [data for _, data in sent])
     if not zips:
         return [_sent(name, data) for name, data in sent]
     return [
@@ -197,18 +220,11 @@ def _from_zip(data: bytes, settings: Settings) -> Iterator[Source]:
         yield Source(name[-_LONGEST_NAME:], unpack)
 
 
-def _from_json(raw: bytes, settings: Settings, most: int) -> list[Source]:
+def _from_json(raw: bytes, settings: Settings, most: int, owner: str) -> list[Source]:
     if sum(map(raw.count, (b",", b"[", b"{"))) > _MANY:
         # Each of these takes 1 byte here, and a hundred once parsed; base64 has none.
         raise Problem(400, "invalid_json", "The JSON body has more values than any that is described at /docs.")
-    try:
-        sent = JsonInput.model_validate_json(raw)
-    except ValidationError as error:
-        faults = "; ".join(
-            f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}"
-            for fault in error.errors(include_url=False, include_context=False, include_input=False)
-        )
-        raise Problem(400, "invalid_json", f"The JSON body is not as described at /docs: {faults[:500]}") from error
+    sent = parsed(JsonInput, raw)
     given = [name for name, value in sent if value is not None]
     if len(given) != 1:
         raise Problem(400, "no_image", "Give exactly one of image, images, image_uri and image_uris.")
@@ -216,8 +232,24 @@ def _from_json(raw: bytes, settings: Settings, most: int) -> list[Source]:
     values = [values] if isinstance(values, str) else values
     _check_count(len(values), most)
     if given[0].startswith("image_uri"):
-        return [Source(uri, partial(_from_uri, uri, settings), is_remote=True) for uri in values]
+        return [Source(uri, partial(read_upload, uri, settings, owner), is_remote=True) for uri in values]
     return [Source(None, partial(_from_base64, value)) for value in values]
+
+
+def parsed(model: type[Model], raw: bytes) -> Model:
+    """A body in JSON.
+
+    Raises:
+        Problem: 400, it is none, or not as the model says.
+    """
+    try:
+        return model.model_validate_json(raw)
+    except ValidationError as error:
+        faults = "; ".join(
+            f"{'.'.join(map(str, fault['loc'])) or 'body'}: {fault['msg']}"
+            for fault in error.errors(include_url=False, include_context=False, include_input=False)
+        )
+        raise Problem(400, "invalid_json", f"The JSON body is not as described at /docs: {faults[:500]}") from error
 
 
 def _from_base64(value: str) -> bytes:
@@ -227,45 +259,13 @@ def _from_base64(value: str) -> bytes:
         raise Problem(400, "invalid_base64", "A photo is not valid base64.") from error
 
 
-def _from_uri(uri: str, settings: Settings) -> bytes:
-    prefix = (settings.uploads_uri or "").rstrip("/") + "/"
-    if settings.uploads_uri is None or not uri.startswith(prefix):
-        raise _uri_not_allowed()
-    name = uri.removeprefix(prefix)
-    try:
-        check_name(name)
-    except ValueError as error:
-        raise _uri_not_allowed() from error
-    try:
-        return _uploads(settings.uploads_uri).read(name, max_bytes=settings.max_image_bytes).data
-    except TooLarge as error:
-        raise Problem(413, "image_too_large", f"The photo has more than {settings.max_image_bytes:,} bytes.") from error
-    except NotFound as error:
-        raise Problem(404, "image_not_found", "There is no uploaded photo at this image_uri, or no longer.") from error
-    except (StorageError, ValueError) as error:
-        logger.error("uploads cannot be read: %s", error)
-        raise _uploads_unavailable() from error
-
-
-@lru_cache(maxsize=4)
-def _uploads(uri: str) -> Store:
-    return open_store(uri, limits=_UPLOADS_LIMITS)
-
-
-def _uri_not_allowed() -> Problem:
-    return Problem(403, "uri_not_allowed", "image_uri may only name a photo that was uploaded to this service.")
-
-
-def _uploads_unavailable() -> Problem:
-    return Problem(503, "uploads_unavailable", "Uploaded photos cannot be read now.", retry_after=5)
-
-
 def _check_count(count: int, most: int) -> None:
     if count > most:
         raise Problem(413, "too_many_images", f"At most {most} photos are accepted here; there are {count}.")
 
 
-def _body_too_large(settings: Settings) -> Problem:
+def body_too_large(settings: Settings) -> Problem:
+    """The problem for more bytes than any request may have."""
     return Problem(
         413,
         "body_too_large",

@@ -15,12 +15,16 @@ from plant_disease.loading import Loader, State
 from plant_disease.manifest import Channel
 from plant_disease.runtimes import open_runtime
 from plant_disease.service.periodic import Periodic
-from plant_disease.service.telemetry import logger
+from plant_disease.service.telemetry import Record, age_s, logger, task, timed, timed_store
 from plant_disease.settings import Settings
 from plant_disease.storage import Store
 
 _LONGEST_PAUSE_S = 3600.0
 """A version that was refused is tried again after pauses that double up to this many seconds."""
+
+
+_FAILED = {"fields": {"model_load_failures": 1}}
+"""What log lines can be counted by."""
 
 
 @dataclass(frozen=True)
@@ -69,25 +73,31 @@ class ServedModel:
 
     def _load_first(self) -> Classifier:
         settings = self._settings
-        try:
-            store = self._opened_store()
-            if settings.model_version is not None:
-                bundle = open_version(store, settings.model_version, cache=settings.model_cache)
-            else:
-                bundle = self._named(read_channel(store, settings.model_channel))
-            classifier = self._tried_out(bundle)
-        except Exception as error:
-            logger.error("the model could not be loaded: %s", error, exc_info=_is_unforeseen(error))
-            raise
-        _log_loaded(bundle)
+        with task("model_load") as noted:
+            try:
+                if settings.model_version is not None:
+                    bundle = open_version(self._opened_store(), settings.model_version, cache=settings.model_cache)
+                else:
+                    bundle = self._named(self._read_channel())
+                classifier = self._tried_out(bundle)
+            except Exception as error:
+                logger.error("the model could not be loaded: %s", error, exc_info=_is_unforeseen(error), extra=_FAILED)
+                raise
+            _log_loaded(bundle, noted, cold_start_ms=round(age_s() * 1000))
         if settings.model_version is None and settings.model_refresh_s:
             self._follower.start()
         return classifier
 
     def _opened_store(self) -> Store:
         if self._store is None:
-            self._store = open_model_store(self._settings.model_uri)
+            self._store = timed_store(open_model_store(self._settings.model_uri))
         return self._store
+
+    def _read_channel(self) -> Channel:
+        name = self._settings.model_channel
+        with task("channel_read") as noted:
+            noted.fields["channel"] = name
+            return read_channel(self._opened_store(), name)
 
     def _named(self, channel: Channel) -> Bundle:
         settings = self._settings
@@ -101,9 +111,10 @@ class ServedModel:
             RuntimeUnavailable, StorageError: see `open_runtime`.
         """
         settings = self._settings
-        runtime = open_runtime(
-            settings.runtime, bundle, threads=settings.threads, device=settings.device, precision=settings.precision
-        )
+        with timed("runtime"):
+            runtime = open_runtime(
+                settings.runtime, bundle, threads=settings.threads, device=settings.device, precision=settings.precision
+            )
         size = bundle.manifest.input.size
         output = runtime.run(np.random.default_rng(0).integers(0, 256, (1, size, size, 3), np.uint8))
         if output.logits.shape != (1, len(bundle.manifest.classes)) or not np.isfinite(output.logits).all():
@@ -138,14 +149,14 @@ class ServedModel:
         Raises:
             PlantDiseaseError: the store did not give it, or what it names, and there is no knowing whether that is bad.
         """
-        channel = read_channel(self._opened_store(), self._settings.model_channel)
+        channel = self._read_channel()
         # Only the bundle: who holds on to the classifier keeps its memory.
         served = self._loader.future().result().bundle
         if channel.manifest_sha256 == served.sha256:
             self._refused = None
         elif self._may_try(channel):
             try:
-                bundle = self._exchange(channel)
+                self._exchange(channel, served)
             except StorageUnavailable:
                 raise
             except Exception as error:
@@ -155,16 +166,16 @@ class ServedModel:
                 # In many containers the cache is memory.
                 served.forget()
                 self._has_exchanged = True
-                _log_loaded(bundle, instead_of=served)
 
-    def _exchange(self, channel: Channel) -> Bundle:
-        bundle = self._named(channel)
-        try:
-            self._loader.replace(self._tried_out(bundle))
-        except BaseException:
-            bundle.forget()
-            raise
-        return bundle
+    def _exchange(self, channel: Channel, served: Bundle) -> None:
+        with task("model_load") as noted:
+            bundle = self._named(channel)
+            try:
+                self._loader.replace(self._tried_out(bundle))
+            except BaseException:
+                bundle.forget()
+                raise
+            _log_loaded(bundle, noted, instead_of=served.manifest.version)
 
     def _may_try(self, channel: Channel) -> bool:
         return self._refused is None or self._refused.sha256 != channel.manifest_sha256 or self._refused.is_over()
@@ -180,6 +191,7 @@ class ServedModel:
                 served.manifest.version,
                 error,
                 exc_info=_is_unforeseen(error),
+                extra=_FAILED,
             )
         self._refused = _Refused(channel.manifest_sha256, pause_s)
 
@@ -194,8 +206,11 @@ def _return_freed_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-def _log_loaded(bundle: Bundle, *, instead_of: Bundle | None = None) -> None:
-    fields = {"model": bundle.manifest.name, "model_version": bundle.manifest.version}
-    if instead_of:
-        fields["instead_of"] = instead_of.manifest.version
-    logger.info("model loaded", extra={"fields": fields})
+def _log_loaded(bundle: Bundle, noted: Record, **fields: object) -> None:
+    noted.fields |= {
+        "model": bundle.manifest.name,
+        "model_version": bundle.manifest.version,
+        "model_sha256": bundle.sha256,
+        **fields,
+    }
+    logger.info("model loaded", extra={"fields": {**noted.fields, "model_load_ms": round(noted.total_ms())}})

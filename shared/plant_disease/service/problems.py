@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from starlette.exceptions import HTTPException
 
 from plant_disease import errors
-from plant_disease.service.telemetry import request_id
+from plant_disease.service.telemetry import record, request_id
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -68,7 +68,10 @@ class Problem(errors.PlantDiseaseError):
         )
 
     def response(self) -> JSONResponse:
-        """The problem as an HTTP answer."""
+        """The problem as an HTTP answer. That it is given is noted."""
+        noted = record()
+        noted.fields["code"] = self.code
+        noted.problems[self.code] += 1
         return JSONResponse(self.document().model_dump(), self.status, self.headers, media_type=MEDIA_TYPE)
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Final, Literal, Protocol
+from typing import Final, Literal, Protocol, runtime_checkable
 
 from plant_disease.errors import StorageError
 
@@ -65,6 +65,19 @@ class Entry:
 
     name: str
     size: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignedPut:
+    """Leave to write one object, for somebody without credentials.
+
+    Attributes:
+        url: where to PUT it.
+        headers: to send along exactly so. Content-Length is not among them: every client sets it by itself.
+    """
+
+    url: str
+    headers: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +157,25 @@ class Store(Protocol):
             name: the object.
             destination: created or overwritten. What goes wrong with it is raised as the plain OSError.
             progress: called with the number of bytes that have newly arrived; never counts a byte twice.
+        """
+        ...
+
+
+@runtime_checkable
+class SignsPuts(Protocol):
+    """A store that others can write to without passing through us; a folder is none."""
+
+    def presign_put(self, name: str, *, content_type: str, size: int, expires_s: int) -> SignedPut:
+        """Let somebody write an object that does not exist yet, once, of this type and of exactly this size.
+
+        Args:
+            name: the object.
+            content_type: the only one that is accepted.
+            size: in bytes.
+            expires_s: seconds for which it is valid; a PUT that has begun by then may end.
+
+        Raises:
+            PermissionDenied: no credentials, or they cannot sign.
         """
         ...
 

@@ -2,22 +2,32 @@
 
 Credentials are Google's application default credentials; with STORAGE_EMULATOR_HOST set, the server there is used
 without any. The generation is that of Cloud Storage.
+
+URLs are signed with the private key of a service account, or where there is none, as on Cloud Run, by IAM, which
+keeps one for the service account that the process runs as.
 """
 
 import re
 from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
 
+import google.auth
 import requests
 import urllib3
 from google.api_core.exceptions import GoogleAPICallError
 from google.api_core.exceptions import NotFound as NoSuchThing
 from google.auth import exceptions
+from google.auth.credentials import Signing
+from google.auth.transport.requests import Request
 from google.cloud import storage
 from google.cloud.storage.exceptions import DataCorruption
 
-from plant_disease.errors import StorageError
-from plant_disease.storage import ABSENT, Precondition
+from plant_disease.errors import PermissionDenied, StorageError
+from plant_disease.storage import ABSENT, Limits, Precondition, SignedPut
 from plant_disease.storage.remote import RemoteStore, Sink
+
+_SCOPE = "https://www.googleapis.com/auth/cloud-platform"
 
 _BAD_ENDPOINT = (requests.exceptions.InvalidURL, requests.exceptions.MissingSchema, requests.exceptions.InvalidSchema)
 _NO_ANSWER = (requests.RequestException, urllib3.exceptions.HTTPError, DataCorruption)
@@ -32,6 +42,11 @@ class GcsStore(RemoteStore[storage.Client]):
         "roles/storage.objectUser on the bucket (objectViewer is enough to read)."
     )
     generation_form = re.compile(r"[1-9][0-9]{0,18}")
+
+    def __init__(self, bucket: str, prefix: str, limits: Limits) -> None:
+        super().__init__(bucket, prefix, limits)
+        # Not those of the client: with an emulator it has none, and still there is somebody to sign.
+        self._signer: Any = None
 
     def connect(self) -> storage.Client:
         """See `RemoteStore.connect`."""
@@ -81,6 +96,26 @@ class GcsStore(RemoteStore[storage.Client]):
         keys = [(blob.name, blob.size) for blob in next(listing.pages, ())]
         return keys, listing.next_page_token
 
+    def sign_put(self, key: str, content_type: str, size: int, expires_s: int) -> SignedPut:
+        """See `RemoteStore.sign_put`."""
+        headers = {
+            "Content-Type": content_type,
+            "x-goog-content-length-range": f"{size},{size}",
+            "x-goog-if-generation-match": "0",
+        }
+        signer = self._signed_by(key)
+        blob = self.client().bucket(self.bucket).blob(key)
+        try:
+            url = blob.generate_signed_url(
+                version="v4", method="PUT", expiration=timedelta(seconds=expires_s), headers=dict(headers), **signer
+            )
+        except exceptions.TransportError as error:
+            raise self.unavailable(
+                key,
+                "IAM has not signed; the service account needs roles/iam.serviceAccountTokenCreator on itself",
+            ) from error
+        return SignedPut(url, headers)
+
     def explain(self, error: Exception, key: str) -> StorageError | None:
         """See `RemoteStore.explain`."""
         if isinstance(error, NoSuchThing):
@@ -100,6 +135,21 @@ class GcsStore(RemoteStore[storage.Client]):
     @property
     def _timeout(self) -> tuple[float, float]:
         return self.limits.connect_s, self.limits.read_s
+
+    def _signed_by(self, key: str) -> dict[str, Any]:
+        """Who signs: a key of our own, or IAM for the service account that we are."""
+        if self._signer is None:
+            self._signer, _ = google.auth.default(scopes=[_SCOPE])
+        if isinstance(self._signer, Signing):
+            return {"credentials": self._signer}
+        if getattr(self._signer, "service_account_email", None) is None:
+            raise PermissionDenied(
+                f"These credentials cannot sign for {self.where(key)}. Use those of a service account."
+            )
+        if not self._signer.valid:
+            self._signer.refresh(Request())
+        # The metadata server tells the real address together with the token.
+        return {"service_account_email": self._signer.service_account_email, "access_token": self._signer.token}
 
     def _bucket_is_missing(self) -> bool:
         """Whether it is the bucket that a 404 was about: the answer to reading an object does not say."""

@@ -27,7 +27,17 @@ from plant_disease.errors import (
     StorageUnavailable,
     TooLarge,
 )
-from plant_disease.storage import ANYTHING, Blob, Entry, Limits, Precondition, check_name, check_prefix, is_name
+from plant_disease.storage import (
+    ANYTHING,
+    Blob,
+    Entry,
+    Limits,
+    Precondition,
+    SignedPut,
+    check_name,
+    check_prefix,
+    is_name,
+)
 
 Client = TypeVar("Client")
 T = TypeVar("T")
@@ -85,7 +95,7 @@ class Sink:
 
 
 class RemoteStore(ABC, Generic[Client]):
-    """A `Store` in a bucket. A subclass adds five requests to one SDK, and what the SDK's errors mean."""
+    """A `Store` in a bucket. A subclass adds six requests to one SDK, and what the SDK's errors mean."""
 
     scheme: ClassVar[str]
     credentials_hint: ClassVar[str]
@@ -156,6 +166,15 @@ class RemoteStore(ABC, Generic[Client]):
         check_prefix(prefix)
         return self._entries(prefix)
 
+    def presign_put(self, name: str, *, content_type: str, size: int, expires_s: int) -> SignedPut:
+        """See `SignsPuts.presign_put`."""
+        key = self._key(name)
+
+        def once() -> SignedPut:
+            return _run(Clock(self.limits), lambda: self.sign_put(key, content_type, size, expires_s))
+
+        return self._retry(once, key)
+
     @abstractmethod
     def connect(self) -> Client:
         """A client of the SDK that neither retries nor waits longer than the limits say."""
@@ -171,6 +190,10 @@ class RemoteStore(ABC, Generic[Client]):
     @abstractmethod
     def page(self, prefix: str, token: str | None) -> tuple[Sequence[tuple[str, int]], str | None]:
         """Keys and sizes of a part of a listing, and the token of the next part."""
+
+    @abstractmethod
+    def sign_put(self, key: str, content_type: str, size: int, expires_s: int) -> SignedPut:
+        """Sign; may ask for credentials, or ask somebody else to sign."""
 
     @abstractmethod
     def explain(self, error: Exception, key: str) -> StorageError | None:

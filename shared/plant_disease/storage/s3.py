@@ -17,7 +17,7 @@ from botocore.handlers import add_expect_header
 from botocore.parsers import ResponseParserError
 
 from plant_disease.errors import StorageError, WrongRegion
-from plant_disease.storage import ABSENT, ANYTHING, Precondition
+from plant_disease.storage import ABSENT, ANYTHING, Precondition, SignedPut
 from plant_disease.storage.remote import RemoteStore, Sink
 
 if TYPE_CHECKING:
@@ -78,6 +78,14 @@ class S3Store(RemoteStore["S3Client"]):
             connect_timeout=self.limits.connect_s,
             read_timeout=self.limits.read_s,
             retries={"total_max_attempts": 1, "mode": "standard"},
+            # Left to itself, boto3 signs URLs by an older scheme, which binds neither size nor conditions.
+            signature_version="s3v4",
+            # And for a host that redirects to the bucket's region, where a signature of the first host is worth
+            # nothing. No certificate covers a bucket with a dot in its name.
+            s3={
+                "addressing_style": "path" if "." in self.bucket else "virtual",
+                "us_east_1_regional_endpoint": "regional",
+            },
         )
         try:
             client = session.client("s3", config=config)
@@ -126,6 +134,21 @@ class S3Store(RemoteStore["S3Client"]):
             answer = client.list_objects_v2(Bucket=self.bucket, Prefix=prefix, ContinuationToken=token)
         keys = [(item["Key"], item["Size"]) for item in answer.get("Contents", ())]
         return keys, answer.get("NextContinuationToken")
+
+    def sign_put(self, key: str, content_type: str, size: int, expires_s: int) -> SignedPut:
+        """See `RemoteStore.sign_put`."""
+        url = self.client().generate_presigned_url(
+            "put_object",
+            Params={
+                "Bucket": self.bucket,
+                "Key": key,
+                "ContentType": content_type,
+                "ContentLength": size,
+                "IfNoneMatch": "*",
+            },
+            ExpiresIn=expires_s,
+        )
+        return SignedPut(url, {"Content-Type": content_type, "If-None-Match": "*"})
 
     def explain(self, error: Exception, key: str) -> StorageError | None:
         """See `RemoteStore.explain`."""

@@ -1,0 +1,200 @@
+"""Every request that costs something is counted before it is done, and billed for what was done."""
+
+import asyncio
+import hashlib
+from collections.abc import Awaitable, Callable
+from functools import cache
+from typing import Annotated, Any
+
+from fastapi import Depends, Request, Response
+from starlette.datastructures import MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from plant_disease.plans import Endpoint
+from plant_disease.service.auth import Caller, caller
+from plant_disease.service.idempotency import Answer, Claim, Replay, open_answers
+from plant_disease.service.limits import Limiter, Standing
+from plant_disease.service.telemetry import record
+from plant_disease.service.telemetry.process import is_lambda
+from plant_disease.service.usage import UsageLog
+from plant_disease.settings import Settings
+from plant_disease.usage import UsageEvent
+
+METERED = (400, 401, 402, 403, 409, 422, 429, 503)
+"""What a route that is metered may answer, besides what it does by itself."""
+
+_STATE = "meter"
+
+
+class Meter:
+    """One request, from being counted to being billed.
+
+    Args:
+        request: the request.
+        caller: who asks.
+        endpoint: for what.
+    """
+
+    def __init__(self, request: Request, caller: Caller, endpoint: Endpoint) -> None:
+        self._request = request
+        self._caller = caller
+        self._endpoint = endpoint
+        self._settings: Settings = request.app.state.engine.settings
+        self._limiter: Limiter = request.app.state.limiter
+        self._usage: UsageLog = request.app.state.usage
+        self._claim: Claim | None = None
+        self._fingerprint: str | None = None
+        self._standing: Standing | None = None
+        self._taken = 0
+        self._is_settled = False
+
+    async def take(self, photos: int) -> None:
+        """Count photos before anything is done with them. The body must have been read.
+
+        Raises:
+            Problem: 429, 402 and 503, see `Limiter.take`; 400, 409 and 422, see `Claim`.
+            Replay: the request was answered before.
+        """
+        await self._claim_answer()
+        if self._caller.plan:
+            self._standing = await self._limiter.take(self._caller.subject, self._endpoint, self._caller.plan, photos)
+            self._taken = photos
+
+    async def _claim_answer(self) -> None:
+        key = self._request.headers.get("idempotency-key")
+        if key is None or self._settings.usage_uri is None or self._caller.key_id is None:
+            return
+        self._fingerprint = _fingerprint(self._request)
+        claim = Claim(open_answers(self._settings.usage_uri), self._caller.subject, key, self._fingerprint)
+        await asyncio.to_thread(claim.take)
+        self._claim = claim
+
+    @property
+    def keeps_answer(self) -> bool:
+        """Whether the answer is wanted for a retry."""
+        return self._claim is not None
+
+    def headers(self) -> dict[str, str]:
+        """How the caller stands to its plan, for the answer."""
+        return self._standing.headers() if self._standing else {}
+
+    async def settle(self, status: int | None, answer: Answer | None = None) -> None:
+        """Give back what was not done, bill what was, keep the answer. Only the first call counts.
+
+        Args:
+            status: of the answer; None if there was none.
+            answer: the whole of it.
+        """
+        if self._is_settled:
+            return
+        self._is_settled = True
+        noted = record()
+        done = noted.diagnosed if status == 200 else 0
+        if self._standing and done < self._taken:
+            await self._limiter.give_back(self._standing, self._taken - done)
+        if done and (self._caller.key_id or self._settings.usage_uri):
+            self._usage.add(self._event(done))
+            if is_lambda():
+                # Frozen as soon as it has answered, and perhaps never woken.
+                await asyncio.to_thread(self._usage.flush)
+        if self._claim:
+            await asyncio.to_thread(self._claim.keep, answer if done else None)
+
+    def _event(self, done: int) -> UsageEvent:
+        noted = record()
+        return UsageEvent(
+            key_id=self._caller.key_id,
+            endpoint=self._endpoint,
+            photos=done,
+            **{decision: noted.decisions[decision] for decision in ("diagnosed", "uncertain", "rejected")},
+            model_version=noted.fields["model_version"],
+            request_id=noted.request_id,
+            idempotency_key=self._request.headers.get("idempotency-key") if self._claim else None,
+            fingerprint=self._fingerprint,
+            ms=round(noted.total_ms(), 1),
+            outcome="complete" if done >= self._taken else "partial",
+        )
+
+
+@cache
+def metered(endpoint: Endpoint) -> Callable[..., Awaitable[Meter]]:
+    """A dependency of every route that costs something: the meter of a caller who may use it; see `auth.caller`."""
+
+    async def begun(request: Request, who: Annotated[Caller, Depends(caller(endpoint))]) -> Meter:
+        meter = Meter(request, who, endpoint)
+        setattr(request.state, _STATE, meter)
+        return meter
+
+    return begun
+
+
+class Metering:
+    """ASGI middleware: settles every request that has a meter, before the end of its answer leaves.
+
+    Args:
+        app: what it surrounds.
+        usage: what has been billed is written out before the server has shut down.
+    """
+
+    def __init__(self, app: ASGIApp, usage: UsageLog) -> None:
+        self._app = app
+        self._usage = usage
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] == "http":
+            await self._serve(scope, receive, send)
+        elif scope["type"] == "lifespan":
+            await self._app(scope, receive, self._closing(send))
+        else:
+            await self._app(scope, receive, send)
+
+    def _closing(self, send: Send) -> Send:
+        async def flush_and_send(message: Message) -> None:
+            if message["type"].startswith("lifespan.shutdown."):
+                await asyncio.to_thread(self._usage.flush)
+            await send(message)
+
+        return flush_and_send
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        state: dict[str, Any] = scope.setdefault("state", {})
+        status: int | None = None
+        media_type = ""
+        body = bytearray()
+
+        async def metered_send(message: Message) -> None:
+            nonlocal status, media_type
+            meter: Meter | None = state.get(_STATE)
+            if meter and message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                media_type = headers.get("content-type", "")
+                for name, value in meter.headers().items():
+                    headers.setdefault(name, value)
+            elif meter:
+                if meter.keeps_answer:
+                    body.extend(message.get("body", b""))
+                if not message.get("more_body"):
+                    await meter.settle(status, Answer.of(media_type, bytes(body)) if meter.keeps_answer else None)
+            await send(message)
+
+        try:
+            await self._app(scope, receive, metered_send)
+        finally:
+            if meter := state.get(_STATE):
+                await meter.settle(status)
+
+
+async def replayed(_: Request, error: Exception) -> Response:
+    """The answer that a request got the first time."""
+    assert isinstance(error, Replay)  # noqa: S101 - for the type checker: registered for this class only
+    return Response(
+        error.answer.content(), media_type=error.answer.media_type, headers={"Idempotency-Replayed": "true"}
+    )
+
+
+def _fingerprint(request: Request) -> str:
+    """What a request asks: its path, its query, and what was sent with it."""
+    asked = "\n".join([request.url.path, request.url.query, request.state.content_sha256])
+    return hashlib.sha256(asked.encode()).hexdigest()

@@ -1,0 +1,73 @@
+"""Usage events on their way out of the process: into the log at once, and into a store soon."""
+
+import atexit
+import threading
+
+from plant_disease.errors import PlantDiseaseError
+from plant_disease.service.periodic import Periodic
+from plant_disease.service.telemetry import logger
+from plant_disease.settings import Settings
+from plant_disease.storage import Limits, open_store
+from plant_disease.usage import UsageEvent, write_events
+
+_LIMITS = Limits(connect_s=2, read_s=5, attempt_s=8, attempts=2)
+_MOST_KEPT = 100_000
+"""Events that wait for a store that is out of reach; the log has them all."""
+
+
+class UsageLog:
+    """Takes usage events. Each is a line of the log, where a platform's sink finds it, before `add` returns.
+
+    With `settings.usage_uri` they are also written to that store, `settings.usage_flush_s` seconds later at most, and
+    with the end of the process. What could not be written is tried again.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._waiting: list[UsageEvent] = []
+        self._lock = threading.Lock()
+        self._writing = threading.Lock()
+        self._writer = Periodic(self.flush, settings.usage_flush_s)
+        self._has_started = False
+        self._is_cut_off = False
+
+    def add(self, event: UsageEvent) -> None:
+        """Take an event."""
+        # Flat, each field of one type always: BigQuery and Athena read the line as it is.
+        logger.info("usage", extra={"fields": {"event": "usage", **event.model_dump(mode="json")}})
+        if self._settings.usage_uri is None:
+            return
+        with self._lock:
+            self._waiting.append(event)
+            if not self._has_started:
+                # Not with the process: it may be a snapshot that is yet to be copied, threads and all.
+                self._has_started = True
+                atexit.register(self.flush)
+                self._writer.start()
+        self._writer.nudge()
+
+    def flush(self) -> None:
+        """Write what waits. Raises nothing; what could not be written waits on."""
+        with self._writing:
+            with self._lock:
+                events, self._waiting = self._waiting, []
+            if not events:
+                return
+            try:
+                write_events(open_store(str(self._settings.usage_uri), limits=_LIMITS), events)
+            except (PlantDiseaseError, ValueError) as error:
+                self._keep(events, error)
+            else:
+                if self._is_cut_off:
+                    logger.info("usage events are written again")
+                self._is_cut_off = False
+
+    def _keep(self, events: list[UsageEvent], error: Exception) -> None:
+        if not self._is_cut_off:
+            logger.error("usage events cannot be written, they wait: %s", error)
+        self._is_cut_off = True
+        with self._lock:
+            kept = events + self._waiting
+            self._waiting = kept[-_MOST_KEPT:]
+        if len(kept) > _MOST_KEPT:
+            logger.error("%d usage events are in the log only", len(kept) - _MOST_KEPT)
