@@ -20,7 +20,8 @@ def dockerfile(function: str) -> str:
             f"-f functions/{function}/Dockerfile -t plant-disease/{function}"
         ),
     }.items():
-        assert text.count(mine) == 1, mine
+        if text.count(mine) != 1:
+            raise ValueError(f"Not once in the Dockerfile of predict: {mine}")
         text = text.replace(mine, theirs)
     return text
 

@@ -1,4 +1,4 @@
-"""Compose's DNS, for a Docker engine without a network of its own: names with loopback addresses, from the command line.
+"""Compose's DNS, for a Docker engine without a network of its own: names, with loopback addresses.
 
 Usage: python dns.py 127.0.0.11 predict=127.0.0.2,127.0.0.3 redis=127.0.0.1
 """

@@ -1,8 +1,8 @@
 """The entry point of the container images: `python -m plant_disease.service.container`.
 
-Serves the function that FUNCTION_TARGET names: HTTP on $PORT, or runs as AWS Lambda's runtime where that has set AWS_LAMBDA_RUNTIME_API. One process, as many
-threads as the container's CPU quota allows. As the first process of a container, too, it stops on SIGTERM when
-what it was asked is answered, and exits with 0.
+Serves the function that FUNCTION_TARGET names: over HTTP on $PORT, or through AWS Lambda's runtime interface where
+AWS_LAMBDA_RUNTIME_API says that there is one. One process, with as many threads as the container's CPU quota allows.
+Also as the first process of a container it ends on SIGTERM, with exit code 0, when what it was asked is answered.
 """
 
 import os
@@ -12,13 +12,18 @@ import sys
 from types import FrameType
 
 from plant_disease.cpu import available_cpus
-
-_GRACE_S = 25
-"""Seconds that requests have to finish after SIGTERM; Kubernetes and Cloud Run kill after 30 and 10."""
+from plant_disease.errors import ConfigurationError
 
 
 def main() -> None:
     """Serve until SIGTERM."""
+    try:
+        _serve()
+    except ConfigurationError as error:
+        sys.exit(f"Error: {error}")
+
+
+def _serve() -> None:
     module = f"functions.{os.environ['FUNCTION_TARGET']}.main"
     # numpy and torch start threads for every CPU of the machine when they are imported, whatever the quota.
     os.environ.setdefault("OMP_NUM_THREADS", str(available_cpus()))
@@ -29,25 +34,13 @@ def main() -> None:
         _run_on_lambda(f"{module}.handler", api)
     else:
         os.environ.setdefault("PLANT_MODEL_LOADING", "background")
-        _serve(f"{module}:app")
+        from plant_disease.service.server import run
 
-
-def _serve(app: str) -> None:
-    import uvicorn
-
-    # uvicorn finishes what runs and then raises the signal anew for whoever handled it before. The first process of a
-    # container has no default that would end it; elsewhere, too, a stop that went well is no failure.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    uvicorn.run(
-        app,
-        host=os.environ.get("HOST", "0.0.0.0"),  # noqa: S104 - the container's own network
-        port=int(os.environ.get("PORT", "8080")),
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_graceful_shutdown=_GRACE_S,
-    )
+        run(
+            f"{module}:app",
+            host=os.environ.get("HOST", "0.0.0.0"),  # noqa: S104 - the container's own network
+            port=int(os.environ.get("PORT", "8080")),
+        )
 
 
 def _run_on_lambda(handler: str, api: str) -> None:
