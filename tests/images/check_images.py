@@ -100,9 +100,7 @@ for name in ("s3", "dynamodb", "sts", "sso", "sso-oidc"):
     boto3.client(name, region_name="eu-west-1")
 """
     inside(function, "python", "-c", program)
-    assert "promote" in inside(
-        function, "python", "-c", "from plant_disease.cli import main; main()", "models", "--help"
-    )
+    assert "promote" in inside(function, "python", "-m", "plant_disease.cli", "models", "--help")
 
 
 # HTTP
