@@ -48,6 +48,7 @@ bench: $(VENV)/.dev ## Run the benchmarks
 	$(BIN)/python benchmarks/explain.py
 	$(BIN)/python benchmarks/batch.py
 	$(BIN)/python benchmarks/rate_limits.py
+	$(BIN)/python benchmarks/metering.py
 	$(BIN)/python benchmarks/telemetry.py
 
 lock: $(VENV)/.dev ## Lock the newest versions that the images may have (ARGS= keeps what still fits)

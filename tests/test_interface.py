@@ -36,3 +36,15 @@ def test_links_in_the_documents_lead_somewhere() -> None:
             link = "".join(target)
             if "://" not in link:
                 assert (document.parent / link).exists(), f"{document.name}: {link}"
+
+
+def test_tests_that_are_named_in_the_documents_exist() -> None:
+    named = [
+        name
+        for document in ROOT.glob("docs/*.md")
+        for name in re.findall(r"`(tests/[^`]+\.py::[^`]+)`", document.read_text())
+    ]
+    assert named
+    for name in named:
+        path, _, function = name.partition("::")
+        assert f"def {function}(" in (ROOT / path).read_text(), name

@@ -392,10 +392,10 @@ def test_of_many_who_write_at_once_nothing_is_lost(place: Place) -> None:
     ]
     for writer in writers:
         writer.start()
-    texts = [text for _ in writers for text in made.get()]
     for writer in writers:
         writer.join(60)
         assert writer.exitcode == 0
+    texts = [text for _ in writers for text in made.get()]
     document = KeyStore(uri).read()
     assert len(texts) == WRITERS * (KEYS_EACH + 1)
     assert len(document.keys) == WRITERS * (KEYS_EACH + 2)

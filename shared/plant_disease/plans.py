@@ -5,7 +5,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 Endpoint = Literal["predict", "batch", "explain"]
-"""What is counted, by the name of its function."""
+"""What is counted and paid for, by the name of its function."""
+
+Counted = Literal["predict", "batch", "explain", "uploads"]
+"""What may be asked for only so often. Uploads cost the caller nothing, and the bucket something."""
 
 Scope = Literal["predict", "batch", "explain", "usage"]
 """What a key may open. `usage` costs nothing."""
@@ -15,7 +18,7 @@ Rate = Annotated[str, StringConstraints(pattern=r"^[1-9][0-9]{0,8}/(second|minut
 
 
 class Plan(BaseModel):
-    """The terms of a caller. Photos are counted, not requests: a batch of 64 counts 64.
+    """The terms of a caller. Photos are counted, not requests: a batch of 64 counts 64. Of uploads, each address given.
 
     Attributes:
         rates: for each endpoint, what may come in how short a time; an endpoint that is not named has no such limit.
@@ -24,5 +27,5 @@ class Plan(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rates: dict[Endpoint, Rate] = Field(default_factory=dict)
+    rates: dict[Counted, Rate] = Field(default_factory=dict)
     quota: Rate | None = None

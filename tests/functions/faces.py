@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, parse_qsl, quote
 
 import httpx
 
-from tests.functions.processes import Process
+from tests.functions.processes import Process, assert_tells_nothing
 
 EventKind = Literal["rest", "http", "url", "alb", "alb-multi"]
 EVENT_KINDS: tuple[EventKind, ...] = ("rest", "http", "url", "alb", "alb-multi")
@@ -51,6 +51,8 @@ class Http:
     ) -> Answer:
         target = f"{path}?{query}" if query else path
         answer = self._client.request(method, target, content=content, headers=dict(headers))
+        if answer.status_code >= 400:
+            assert_tells_nothing(answer.text)
         return Answer(answer.status_code, answer.headers, answer.content)
 
 

@@ -301,7 +301,7 @@ def test_open_addresses(face: Face, prefix: str) -> None:
     assert docs.status == 200
     assert f"url: '{prefix}/openapi.json'".encode() in docs.content
     document = face.ask("GET", f"{prefix}/openapi.json").json()
-    assert set(document["paths"]) == {"/predict", "/uploads", "/classes", "/health/live", "/health/ready"}
+    assert set(document["paths"]) == {"/predict", "/uploads", "/usage", "/classes", "/health/live", "/health/ready"}
     references = set(re.findall(r"#/components/schemas/(\w+)", json.dumps(document)))
     assert references == set(document["components"]["schemas"])
 

@@ -318,6 +318,12 @@ def test_the_store_is_away_from_the_start(make_place: Callable[[str], Place], fo
         assert code_of(service.ask()) == (401, "key_required")
         assert httpx.get(f"{service.process.url}/health/live", trust_env=False).status_code == 200
         assert len(service.said(CANNOT)) == 1
+        remote.proxy.set("hang")
+        wait_for(lambda: remote.proxy.connections, WITHIN_S)
+        before = remote.proxy.connections
+        for _ in range(3):
+            assert code_of(service.ask(key.text)) == (503, "keys_unavailable")
+        assert remote.proxy.connections == before, "nobody waits for an attempt to end"
         remote.proxy.set("pass")
         wait_for(lambda: service.status(key.text) == 200, WITHIN_S)
         assert code_of(service.ask(keys.generate())) == (401, "invalid_key")

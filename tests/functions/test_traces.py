@@ -58,6 +58,12 @@ def face(request: pytest.FixtureRequest, started: dict[str, Face]) -> Face:
     return started[request.param]
 
 
+@pytest.fixture
+def own_id(request: pytest.FixtureRequest) -> str:
+    """A request id of this test's own."""
+    return "".join(letter if letter.isalnum() else "-" for letter in request.node.name)
+
+
 def spans_of(collector: Collector, request_id: str) -> tuple[Span, list[Span]]:
     """The span of a request, and those inside; waits for them."""
     wait_for(lambda: collector.trace(request_id), 20)
@@ -71,10 +77,10 @@ def ask(face: Face, request_id: str, *, photo: bytes = b"", path: str = "/predic
     return face.ask("POST", path, content=photo or leaf(), headers=headers)
 
 
-def test_a_diagnosis(face: Face, kind_id: str, collector: Collector) -> None:
+def test_a_diagnosis(face: Face, own_id: str, collector: Collector) -> None:
     before = time.time_ns()
-    assert ask(face, kind_id, path="/v1/predict").status == 200
-    request, steps = spans_of(collector, kind_id)
+    assert ask(face, own_id, path="/v1/predict").status == 200
+    request, steps = spans_of(collector, own_id)
     assert (request.name, request.kind, request.parent_id) == ("POST /predict", SERVER, "")
     expected = {"http.request.method": "POST", "http.route": "/predict", "http.response.status_code": 200}
     assert {**expected, "plant.decision": "diagnosed", "plant.photos": 1}.items() <= request.attributes.items()
@@ -87,50 +93,44 @@ def test_a_diagnosis(face: Face, kind_id: str, collector: Collector) -> None:
         assert request.start_ns <= step.start_ns <= step.end_ns <= request.end_ns
         assert not step.is_error
     assert all(one.end_ns <= other.start_ns for one, other in pairwise(steps)), "one after another"
-    line = face.process.log_line(kind_id)
+    line = face.process.log_line(own_id)
     assert line["trace_id"] == request.trace_id
 
 
-@pytest.fixture
-def kind_id(request: pytest.FixtureRequest) -> str:
-    """A request id of this test's own."""
-    return "".join(letter if letter.isalnum() else "-" for letter in request.node.name)
-
-
-def test_a_trace_is_continued(face: Face, kind_id: str, collector: Collector) -> None:
-    ask(face, kind_id, traceparent=f"00-{TRACE}-{PARENT}-01")
-    request, steps = spans_of(collector, kind_id)
+def test_a_trace_is_continued(face: Face, own_id: str, collector: Collector) -> None:
+    ask(face, own_id, traceparent=f"00-{TRACE}-{PARENT}-01")
+    request, steps = spans_of(collector, own_id)
     assert (request.trace_id, request.parent_id) == (TRACE, PARENT)
     assert len([step for step in steps if step.parent_id == request.span_id]) == 3
 
 
-def test_whoever_began_it_may_not_want_it(face: Face, kind_id: str, collector: Collector) -> None:
-    ask(face, f"{kind_id}-unwanted", traceparent=f"00-{TRACE[::-1]}-{PARENT}-00")
-    ask(face, f"{kind_id}-wanted")
-    spans_of(collector, f"{kind_id}-wanted")
-    assert collector.trace(f"{kind_id}-unwanted") == []
-    assert face.process.log_line(f"{kind_id}-unwanted")["trace_id"] == TRACE[::-1]
+def test_whoever_began_it_may_not_want_it(face: Face, own_id: str, collector: Collector) -> None:
+    ask(face, f"{own_id}-unwanted", traceparent=f"00-{TRACE[::-1]}-{PARENT}-00")
+    ask(face, f"{own_id}-wanted")
+    spans_of(collector, f"{own_id}-wanted")
+    assert collector.trace(f"{own_id}-unwanted") == []
+    assert face.process.log_line(f"{own_id}-unwanted")["trace_id"] == TRACE[::-1]
 
 
-def test_xray(started: dict[str, Face], kind_id: str, collector: Collector) -> None:
+def test_xray(started: dict[str, Face], own_id: str, collector: Collector) -> None:
     xray = f"Root=1-{TRACE[:8]}-{TRACE[8:]};Parent={PARENT};Sampled=1"
-    ask(started["lambda"], kind_id, **{"x-amzn-trace-id": xray})
-    request, _ = spans_of(collector, kind_id)
+    ask(started["lambda"], own_id, **{"x-amzn-trace-id": xray})
+    request, _ = spans_of(collector, own_id)
     assert (request.trace_id, request.parent_id) == (TRACE, PARENT)
-    assert started["lambda"].process.log_line(kind_id)["xray_trace_id"] == f"1-{TRACE[:8]}-{TRACE[8:]}"
+    assert started["lambda"].process.log_line(own_id)["xray_trace_id"] == f"1-{TRACE[:8]}-{TRACE[8:]}"
 
 
 def test_the_answer_waits_for_the_spans_where_the_process_is_frozen_after_it(
-    started: dict[str, Face], kind_id: str, collector: Collector
+    started: dict[str, Face], own_id: str, collector: Collector
 ) -> None:
     for number in range(5):
-        ask(started["lambda"], f"{kind_id}-{number}")
-        assert len(collector.trace(f"{kind_id}-{number}")) == 4, "there already"
+        ask(started["lambda"], f"{own_id}-{number}")
+        assert len(collector.trace(f"{own_id}-{number}")) == 4, "there already"
 
 
-def test_a_problem(face: Face, kind_id: str, collector: Collector) -> None:
-    assert ask(face, kind_id, photo=b"no photo").status == 415
-    request, steps = spans_of(collector, kind_id)
+def test_a_problem(face: Face, own_id: str, collector: Collector) -> None:
+    assert ask(face, own_id, photo=b"no photo").status == 415
+    request, steps = spans_of(collector, own_id)
     assert request.attributes["http.response.status_code"] == 415
     assert request.attributes["plant.code"] == "unsupported_format"
     assert not request.is_error, "the caller's fault"
@@ -140,10 +140,10 @@ def test_a_problem(face: Face, kind_id: str, collector: Collector) -> None:
     ]
 
 
-def test_a_fault(folder: Path, tmp_path: Path, collector: Collector, kind_id: str) -> None:
+def test_a_fault(folder: Path, tmp_path: Path, collector: Collector, own_id: str) -> None:
     with processes.uvicorn(folder, **traced(collector.url, PLANT_MODEL_URI=str(tmp_path))) as process:
-        assert ask(Http(process), kind_id).status == 503
-        request, steps = spans_of(collector, kind_id)
+        assert ask(Http(process), own_id).status == 503
+        request, steps = spans_of(collector, own_id)
         wait_for(lambda: [span for span in loads(collector) if span.is_error], 20)
     assert request.is_error
     assert request.attributes["error.type"] == "model_unavailable"
@@ -154,11 +154,11 @@ def loads(collector: Collector) -> list[Span]:
     return [span for span in collector.spans() if span.name == "model_load"]
 
 
-def test_a_load_of_the_model(folder: Path, collector: Collector, kind_id: str) -> None:
+def test_a_load_of_the_model(folder: Path, collector: Collector, own_id: str) -> None:
     before = len(loads(collector))
     with processes.uvicorn(folder, **traced(collector.url)) as process:
-        ask(Http(process), kind_id)
-        request, steps = spans_of(collector, kind_id)
+        ask(Http(process), own_id)
+        request, steps = spans_of(collector, own_id)
         wait_for(lambda: len(loads(collector)) > before, 20)
     load = loads(collector)[-1]
     inside = sorted((span for span in collector.spans() if span.parent_id == load.span_id), key=lambda s: s.start_ns)
@@ -170,11 +170,11 @@ def test_a_load_of_the_model(folder: Path, collector: Collector, kind_id: str) -
     assert "channel_read" not in [span.name for span in collector.spans() if not span.parent_id]
 
 
-def test_uploads_and_explanations(started: dict[str, Face], kind_id: str, uploads: Path, collector: Collector) -> None:
+def test_uploads_and_explanations(started: dict[str, Face], own_id: str, uploads: Path, collector: Collector) -> None:
     content, headers = as_json(image_uris=[f"{uploads}/leaf.jpg"] * 2)
-    headers = {**headers, "x-request-id": kind_id}
+    headers = {**headers, "x-request-id": own_id}
     started["uvicorn"].ask("POST", "/predict", content=content, headers=headers, query="explain=true")
-    _, steps = spans_of(collector, kind_id)
+    _, steps = spans_of(collector, own_id)
     assert sorted(step.name for step in steps) == [
         "decode",
         "explain",
@@ -185,14 +185,14 @@ def test_uploads_and_explanations(started: dict[str, Face], kind_id: str, upload
     ]
 
 
-def test_nothing_private_is_sent(face: Face, kind_id: str, collector: Collector) -> None:
+def test_nothing_private_is_sent(face: Face, own_id: str, collector: Collector) -> None:
     content, headers = form(leaf(), name="my-private-garden.jpg")
     headers = {**headers, "x-api-key": SECRET, "authorization": f"Bearer {SECRET}", "cookie": SECRET}
-    face.ask("POST", "/predict", content=content, headers={**headers, "x-request-id": kind_id}, query="crop=Apple")
-    face.ask("GET", f"/{SECRET}", query=f"key={SECRET}", headers={"x-request-id": f"{kind_id}-nothing"})
-    nothing, _ = spans_of(collector, f"{kind_id}-nothing")
+    face.ask("POST", "/predict", content=content, headers={**headers, "x-request-id": own_id}, query="crop=Apple")
+    face.ask("GET", f"/{SECRET}", query=f"key={SECRET}", headers={"x-request-id": f"{own_id}-nothing"})
+    nothing, _ = spans_of(collector, f"{own_id}-nothing")
     assert (nothing.name, nothing.attributes["http.route"]) == ("GET other", "other")
-    spans_of(collector, kind_id)
+    spans_of(collector, own_id)
     sent = "".join(span.raw + str(span.resource) for span in collector.spans())
     for private in (SECRET, "hunter", "garden", "crop=", "192.0.2.1", base64_of(leaf())[:20]):
         assert private not in sent
@@ -200,42 +200,42 @@ def test_nothing_private_is_sent(face: Face, kind_id: str, collector: Collector)
     assert "api-key" not in face.process.log()
 
 
-def test_probes_are_not_traced(started: dict[str, Face], kind_id: str, collector: Collector) -> None:
+def test_probes_are_not_traced(started: dict[str, Face], own_id: str, collector: Collector) -> None:
     face = started["uvicorn"]
     for path in ("/health/live", "/v1/health/ready"):
-        face.ask("GET", path, headers={"x-request-id": f"{kind_id}-probe"})
-    ask(face, kind_id)
-    spans_of(collector, kind_id)
-    assert collector.trace(f"{kind_id}-probe") == []
+        face.ask("GET", path, headers={"x-request-id": f"{own_id}-probe"})
+    ask(face, own_id)
+    spans_of(collector, own_id)
+    assert collector.trace(f"{own_id}-probe") == []
 
 
-def test_the_service_is_named(started: dict[str, Face], folder: Path, collector: Collector, kind_id: str) -> None:
+def test_the_service_is_named(started: dict[str, Face], folder: Path, collector: Collector, own_id: str) -> None:
     for kind, name in {"uvicorn": "plant-disease", "lambda": "test_function"}.items():
-        ask(started[kind], f"{kind_id}-{kind}")
-        request, _ = spans_of(collector, f"{kind_id}-{kind}")
+        ask(started[kind], f"{own_id}-{kind}")
+        request, _ = spans_of(collector, f"{own_id}-{kind}")
         assert request.resource["service.name"] == name
         assert request.resource["service.version"]
     named = {"OTEL_SERVICE_NAME": "leaves", "OTEL_RESOURCE_ATTRIBUTES": "service.version=7,where=here"}
     with processes.uvicorn(folder, **traced(collector.url, **named)) as process:
-        ask(Http(process), kind_id)
-        request, _ = spans_of(collector, kind_id)
+        ask(Http(process), own_id)
+        request, _ = spans_of(collector, own_id)
     assert {"service.name": "leaves", "service.version": "7", "where": "here"}.items() <= request.resource.items()
 
 
 @pytest.mark.parametrize("start", [processes.uvicorn, processes.serve])
-def test_nothing_is_lost_at_shutdown(start: Callable[..., Any], folder: Path, kind_id: str) -> None:
+def test_nothing_is_lost_at_shutdown(start: Callable[..., Any], folder: Path, own_id: str) -> None:
     with Collector() as collector:
         with start(folder, **traced(collector.url, delay_ms=3_600_000)) as process:
-            ask(Http(process), kind_id)
-            assert collector.trace(kind_id) == []
+            ask(Http(process), own_id)
+            assert collector.trace(own_id) == []
             process.terminate(30)
-        assert {span.name for span in collector.trace(kind_id)} > {"POST /predict", "decode", "model"}
+        assert {span.name for span in collector.trace(own_id)} > {"POST /predict", "decode", "model"}
 
 
 @pytest.mark.parametrize("kind", STARTS)
 @pytest.mark.parametrize("mode", ["refuse", "hang"])
 def test_a_collector_that_is_away_costs_spans_and_nothing_else(
-    folder: Path, kind: str, mode: Literal["refuse", "hang"], kind_id: str
+    folder: Path, kind: str, mode: Literal["refuse", "hang"], own_id: str
 ) -> None:
     with Collector() as collector, FaultyProxy(collector.url) as proxy:
         proxy.set(mode)
@@ -246,7 +246,7 @@ def test_a_collector_that_is_away_costs_spans_and_nothing_else(
         with STARTS[kind](folder, **settings) as process:
             face: Face = Lambda(process) if kind == "lambda" else Http(process)
             for number in range(30):
-                assert ask(face, f"{kind_id}-{number}").status == 200
+                assert ask(face, f"{own_id}-{number}").status == 200
             if kind != "lambda":
                 process.terminate(30)
             complaints = [line for line in process.log_lines() if "export" in line["message"]]
@@ -255,12 +255,12 @@ def test_a_collector_that_is_away_costs_spans_and_nothing_else(
             assert "Traceback" not in process.log()
 
 
-def test_it_is_off_unless_told(folder: Path, kind_id: str) -> None:
+def test_it_is_off_unless_told(folder: Path, own_id: str) -> None:
     with Collector() as collector:
         settings = traced(collector.url, FASTAPI_OTEL_AUTO_CONFIGURE="true")
         del settings["PLANT_TRACES"]
         with processes.uvicorn(folder, **settings) as process:
-            ask(Http(process), kind_id)
+            ask(Http(process), own_id)
             process.terminate(30)
         assert collector.headers == []
-        assert "trace_id" not in process.log_line(kind_id)
+        assert "trace_id" not in process.log_line(own_id)

@@ -101,7 +101,5 @@ def place(request: pytest.FixtureRequest) -> Place:
 @pytest.fixture(autouse=True)
 def noted() -> Iterator[dict[str, object]]:
     """What is noted about the request at hand."""
-    record = telemetry.Record("test")
-    token = telemetry._record.set(record)
-    yield record.fields
-    telemetry._record.reset(token)
+    with telemetry.task("test") as record:
+        yield record.fields

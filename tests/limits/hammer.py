@@ -36,13 +36,13 @@ async def hammer(limiter: Limiter, subject: str, plan: Plan, requests: int) -> i
 
 def main(subject: str, limit: str, requests: str) -> None:
     """Start with the others, when told."""
-    telemetry._record.set(telemetry.Record("test"))
     limiter = Limiter(read_settings())
     plan = Plan(rates={"predict": f"{limit}/day"}, quota="100000/month")
-    asyncio.run(limiter.standing("key:nobody", plan))
-    print("ready", flush=True)
-    sys.stdin.readline()
-    print(asyncio.run(hammer(limiter, subject, plan, int(requests))))
+    with telemetry.task("test"):
+        asyncio.run(limiter.standing("key:nobody", plan))
+        print("ready", flush=True)
+        sys.stdin.readline()
+        print(asyncio.run(hammer(limiter, subject, plan, int(requests))))
 
 
 if __name__ == "__main__":

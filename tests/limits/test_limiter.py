@@ -13,6 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from plant_disease.plans import Plan
+from plant_disease.service import telemetry
 from plant_disease.service.app import create_app
 from plant_disease.service.limits import Limiter, Standing, subject_of_address
 from plant_disease.service.problems import Problem
@@ -201,15 +202,12 @@ def test_memory_is_exact_among_threads(limiter: Limiter, subject: str) -> None:
     passed = []
 
     def work() -> None:
-        from plant_disease.service import telemetry
-
-        telemetry._record.set(telemetry.Record("test"))
-
         async def many() -> list[Standing | BaseException]:
             asked = (limiter.take(subject, "predict", plan, 1) for _ in range(1250))
             return await asyncio.gather(*asked, return_exceptions=True)
 
-        passed.extend(each for each in asyncio.run(many()) if isinstance(each, Standing))
+        with telemetry.task("test"):
+            passed.extend(each for each in asyncio.run(many()) if isinstance(each, Standing))
 
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)

@@ -157,7 +157,7 @@ def plan_(
         plan = plans.Plan.model_validate({"rates": dict(each.split("=", 1) for each in rate or ()), "quota": quota})
     except ValueError as error:
         raise typer.BadParameter(
-            "say --rate predict=60/minute, with predict, batch or explain, and --quota 10000/month; "
+            "say --rate predict=60/minute, with predict, batch, explain or uploads, and --quota 10000/month; "
             "the times are second, minute, hour, day and month"
         ) from error
     keys.define_plan(store, name, plan)

@@ -56,6 +56,9 @@ def caller(*scopes: Scope) -> Callable[..., Awaitable[Caller]]:
 
     Args:
         scopes: one of these the key must open.
+
+    Raises:
+        Problem: by the dependency: 400, 401, 403 or 503: see the message.
     """
 
     async def identified(request: Request, api_key: _ApiKey, bearer: _Bearer) -> Caller:

@@ -15,7 +15,6 @@ from plant_disease.service.auth import Caller, caller
 from plant_disease.service.idempotency import Answer, Claim, Replay, open_answers
 from plant_disease.service.limits import Limiter, Standing
 from plant_disease.service.telemetry import record
-from plant_disease.service.telemetry.process import is_lambda
 from plant_disease.service.usage import UsageLog
 from plant_disease.settings import Settings
 from plant_disease.usage import UsageEvent
@@ -94,9 +93,7 @@ class Meter:
             await self._limiter.give_back(self._standing, self._taken - done)
         if done and (self._caller.key_id or self._settings.usage_uri):
             self._usage.add(self._event(done))
-            if is_lambda():
-                # Frozen as soon as it has answered, and perhaps never woken.
-                await asyncio.to_thread(self._usage.flush)
+            await self._usage.kept()
         if self._claim:
             await asyncio.to_thread(self._claim.keep, answer if done else None)
 
@@ -145,6 +142,7 @@ class Metering:
         if scope["type"] == "http":
             await self._serve(scope, receive, send)
         elif scope["type"] == "lifespan":
+            self._usage.hears_of_the_end = True
             await self._app(scope, receive, self._closing(send))
         else:
             await self._app(scope, receive, send)
@@ -197,4 +195,4 @@ async def replayed(_: Request, error: Exception) -> Response:
 def _fingerprint(request: Request) -> str:
     """What a request asks: its path, its query, and what was sent with it."""
     asked = "\n".join([request.url.path, request.url.query, request.state.content_sha256])
-    return hashlib.sha256(asked.encode()).hexdigest()
+    return hashlib.sha256(asked.encode()).hexdigest()[:32]

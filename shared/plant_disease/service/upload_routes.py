@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
 from fastapi import APIRouter, Depends, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from plant_disease.errors import PreconditionFailed, StorageError
-from plant_disease.service.auth import caller
+from plant_disease.plans import Plan
+from plant_disease.service.auth import Caller, caller
 from plant_disease.service.inputs import deadline, parsed
 from plant_disease.service.problems import Problem, responses
 from plant_disease.service.telemetry import logger
@@ -50,16 +51,17 @@ class UploadAnswer(BaseModel):
 
 @router.post(
     "/uploads",
-    dependencies=[Depends(caller("predict", "batch", "explain"))],
     openapi_extra={
         "requestBody": {
             "required": True,
             "content": {"application/json": {"schema": UploadRequest.model_json_schema()}},
         }
     },
-    responses=responses(400, 401, 404, 408, 413, 415, 503),
+    responses=responses(400, 401, 403, 404, 408, 413, 415, 429, 503),
 )
-async def post_uploads(request: Request) -> UploadAnswer:
+async def post_uploads(
+    request: Request, who: Annotated[Caller, Depends(caller("predict", "batch", "explain"))]
+) -> UploadAnswer:
     """Ask where to upload a photo that is too large to be sent with a request."""
     settings: Settings = request.app.state.engine.settings
     place = settings.uploads_uri
@@ -70,6 +72,8 @@ async def post_uploads(request: Request) -> UploadAnswer:
             "This service takes no uploads; send the photo itself. Whoever runs it sets PLANT_UPLOADS_URI.",
         )
     sent = await _question(request, settings)
+    if who.plan and "uploads" in who.plan.rates:
+        await request.app.state.limiter.take(who.subject, "uploads", Plan(rates=who.plan.rates), 1)
     seconds = settings.uploads_expire_s
     expires_at = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=seconds)
     name = new_name(owner_of(request), sent.content_type)

@@ -1,5 +1,6 @@
 """Usage events on their way out of the process: into the log at once, and into a store soon."""
 
+import asyncio
 import atexit
 import threading
 
@@ -20,6 +21,10 @@ class UsageLog:
 
     With `settings.usage_uri` they are also written to that store, `settings.usage_flush_s` seconds later at most, and
     with the end of the process. What could not be written is tried again.
+
+    Attributes:
+        hears_of_the_end: whether the server says when it shuts down. functions-framework does not, and Lambda freezes a
+            process as soon as it has answered: there each event is written before that.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -30,6 +35,7 @@ class UsageLog:
         self._writer = Periodic(self.flush, settings.usage_flush_s)
         self._has_started = False
         self._is_cut_off = False
+        self.hears_of_the_end = False
 
     def add(self, event: UsageEvent) -> None:
         """Take an event."""
@@ -45,6 +51,11 @@ class UsageLog:
                 atexit.register(self.flush)
                 self._writer.start()
         self._writer.nudge()
+
+    async def kept(self) -> None:
+        """Wait until what was added will not be lost with the process."""
+        if self._settings.usage_uri is not None and not self.hears_of_the_end:
+            await asyncio.to_thread(self.flush)
 
     def flush(self) -> None:
         """Write what waits. Raises nothing; what could not be written waits on."""

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from plant_disease.plans import Endpoint, Plan, Rate
+from plant_disease.plans import Counted, Plan, Rate
 from plant_disease.service.limits.stores import Unavailable, open_store
 from plant_disease.service.limits.windows import Window
 from plant_disease.service.problems import Problem
@@ -94,7 +94,7 @@ class Limiter:
         self._is_denied_uncounted = settings.limits_on_error == "deny"
         self._clock = clock
 
-    async def take(self, subject: str, endpoint: Endpoint, plan: Plan, photos: int) -> Standing:
+    async def take(self, subject: str, endpoint: Counted, plan: Plan, photos: int) -> Standing:
         """Count photos against the rate of an endpoint and the quota: against both, or, if one refuses, against none.
 
         Notes in the record of the request as `limit` what came of it: `allowed`, `limited`, `quota` or `error`.
@@ -173,7 +173,7 @@ class Limiter:
         return charge.fits, Standing(standing.subject, limits, standing.at)
 
 
-def _limits(plan: Plan, endpoints: Iterable[Endpoint], now: float) -> tuple[Limit, ...]:
+def _limits(plan: Plan, endpoints: Iterable[Counted], now: float) -> tuple[Limit, ...]:
     """The rates of endpoints, as far as there are any, and the quota; as if nothing was used yet."""
     rates: dict[str, Rate] = {endpoint: plan.rates[endpoint] for endpoint in endpoints if endpoint in plan.rates}
     if plan.quota:
