@@ -23,17 +23,17 @@ def serve(
     from functions.explain.routes import router as explain
     from functions.predict.routes import router as predict
     from plant_disease.service.app import create_app
-    from plant_disease.service.server import run
+    from plant_disease.service.server import prepared
 
     listener = _listen(host, port)
     with _settings(host) as settings:
-        app = create_app(predict, batch, explain, settings=settings)
+        server = prepared(create_app(predict, batch, explain, settings=settings), host=host, port=port)
         shown = f"[{host}]" if ":" in host else host
         bound = listener.getsockname()[1]
         errors_console.print(
             f"Serving on http://{shown}:{bound} - documentation at /docs, stop with Ctrl-C", highlight=False
         )
-        run(app, host=host, port=port, listener=listener)
+        server.run(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -34,13 +34,13 @@ def _serve() -> None:
         _run_on_lambda(f"{module}.handler", api)
     else:
         os.environ.setdefault("PLANT_MODEL_LOADING", "background")
-        from plant_disease.service.server import run
+        from plant_disease.service.server import prepared
 
-        run(
+        prepared(
             f"{module}:app",
             host=os.environ.get("HOST", "0.0.0.0"),  # noqa: S104 - the container's own network
             port=int(os.environ.get("PORT", "8080")),
-        )
+        ).run()
 
 
 def _run_on_lambda(handler: str, api: str) -> None:

@@ -48,16 +48,18 @@ class _Server(uvicorn.Server):
         )
 
 
-def run(app: ASGIApp | str, *, host: str, port: int, listener: socket.socket | None = None) -> None:
-    """Serve until SIGTERM or Ctrl-C.
+def prepared(app: ASGIApp | str, *, host: str, port: int) -> uvicorn.Server:
+    """A server that `run` starts. From here on SIGTERM ends the process in order.
 
     Args:
         app: the application, or its import string.
-        host: where to listen.
+        host: where to listen, unless `run` is given a socket that does.
         port: likewise.
-        listener: a socket that does so already.
     """
-    server = _Server(
+    # uvicorn finishes what runs and then raises the signal anew for whoever handled it before. The first process of a
+    # container has no default that would end it; elsewhere, too, a stop that went well is no failure.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    return _Server(
         uvicorn.Config(
             app,
             host=host,
@@ -70,7 +72,3 @@ def run(app: ASGIApp | str, *, host: str, port: int, listener: socket.socket | N
             timeout_graceful_shutdown=_GRACE_S,
         )
     )
-    # uvicorn finishes what runs and then raises the signal anew for whoever handled it before. The first process of a
-    # container has no default that would end it; elsewhere, too, a stop that went well is no failure.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    server.run(sockets=[listener] if listener else None)
