@@ -18,7 +18,11 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help run test test-monitoring lint format bench train-env clean
+# For `docker build`, such as --network=host, or --build-context wheels=FOLDER with a wheel of torch.
+DOCKER_BUILD_ARGS ?=
+IMAGES := predict batch explain
+
+.PHONY: help run test test-monitoring lint format bench train-env clean lock images test-images sbom
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -50,6 +54,23 @@ bench: $(VENV)/.dev ## Run the benchmarks
 	$(BIN)/python benchmarks/metering.py
 	$(BIN)/python benchmarks/telemetry.py
 	$(BIN)/python benchmarks/resources.py
+
+lock: $(VENV)/.dev ## Lock the newest versions that the images may have (ARGS= keeps what still fits)
+	PATH="$(abspath $(BIN)):$$PATH" tools/lock.sh $(if $(filter undefined,$(origin ARGS)),--upgrade,$(ARGS))
+
+images: ## Build the container images, one after the other
+	for image in $(IMAGES); do \
+		docker build $(DOCKER_BUILD_ARGS) --build-arg VERSION="$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' shared/plant_disease/__init__.py)" \
+			--build-arg REVISION="$$(git rev-parse HEAD 2>/dev/null || echo unknown)" \
+			-f functions/$$image/Dockerfile -t plant-disease/$$image .; \
+	done
+
+test-images: $(VENV)/.dev ## Run the container images, and all of Compose, as in production (needs make images)
+	$(BIN)/python -m pytest -o python_files="check_*.py" tests/images $(ARGS)
+
+sbom: $(VENV)/.dev ## What is in each container image: build/sbom (SPDX)
+	mkdir -p build/sbom
+	for image in $(IMAGES); do $(BIN)/syft docker:plant-disease/$$image -q -o spdx-json=build/sbom/$$image.spdx.json; done
 
 train-env: $(VENV)/.train ## Set up what plant-disease train and export need
 

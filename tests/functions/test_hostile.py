@@ -349,13 +349,14 @@ def test_bodies_on_their_way_are_bounded_together(folder: Path) -> None:
 def test_sigterm_lets_finish_what_runs(
     start: Callable[..., AbstractContextManager[Process]], expected: int, folder: Path
 ) -> None:
+    photo = huge()  # takes a while to make the first time
     with start(folder, PLANT_THREADS="1", PLANT_MODEL_LOADING="eager") as server:
         url = f"{server.url}/predict"
         assert httpx.post(url, content=leaf(), headers=JPEG, trust_env=False).status_code == 200
 
         def ask(_: int) -> int:
             png = {"content-type": "image/png"}
-            return httpx.post(url, content=huge(), headers=png, trust_env=False, timeout=30).status_code
+            return httpx.post(url, content=photo, headers=png, trust_env=False, timeout=30).status_code
 
         with ThreadPoolExecutor(6) as pool:
             asked = [pool.submit(ask, i) for i in range(6)]

@@ -1,9 +1,7 @@
 """`plant-disease serve`."""
 
 import ipaddress
-import signal
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from tempfile import TemporaryDirectory
@@ -15,40 +13,21 @@ from plant_disease.cli.output import errors_console
 from plant_disease.errors import ConfigurationError
 from plant_disease.settings import Settings, read_settings
 
-_GRACE_S = 25
-"""Seconds that requests have to finish after SIGTERM; Kubernetes and Cloud Run wait 30 and 10."""
-
 
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8000,
 ) -> None:
     """Serve all functions in one process."""
-    import uvicorn
-
     from functions.batch.routes import router as batch
     from functions.explain.routes import router as explain
     from functions.predict.routes import router as predict
     from plant_disease.service.app import create_app
+    from plant_disease.service.server import prepared
 
     listener = _listen(host, port)
     with _settings(host) as settings:
-        server = uvicorn.Server(
-            uvicorn.Config(
-                create_app(predict, batch, explain, settings=settings),
-                host=host,
-                port=port,
-                log_level="warning",
-                access_log=False,
-                server_header=False,
-                # uvicorn would believe whatever is forwarded from this machine; PLANT_TRUSTED_PROXIES decides.
-                proxy_headers=False,
-                timeout_graceful_shutdown=_GRACE_S,
-            )
-        )
-        # uvicorn finishes what runs and then raises the signal anew for whoever handled it before; a stop that went
-        # well is no failure.
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+        server = prepared(create_app(predict, batch, explain, settings=settings), host=host, port=port)
         shown = f"[{host}]" if ":" in host else host
         bound = listener.getsockname()[1]
         errors_console.print(
