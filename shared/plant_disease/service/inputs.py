@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
 from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
 
@@ -107,7 +108,11 @@ async def fetch_photos(sources: Sequence[Source], readers: Executor) -> list[byt
     try:
         async with asyncio.timeout(_UPLOADS_TIMEOUT_S):
             photos = await asyncio.gather(
-                *(loop.run_in_executor(readers, source.read) for source in sources if source.is_remote)
+                *(
+                    loop.run_in_executor(readers, copy_context().run, source.read)
+                    for source in sources
+                    if source.is_remote
+                )
             )
     except TimeoutError as error:
         raise unavailable("read") from error
