@@ -108,6 +108,11 @@ class Settings(BaseSettings):
     auth: Literal["required", "off"] = Field(
         "required", description="Whether a key is asked for. `plant-disease serve` on loopback sets `off` by itself."
     )
+    page_config: Path | None = Field(
+        None,
+        description="config.json for the page that `plant-disease serve` serves (docs/page.md). Default: the page's "
+        "own, which takes the functions to be where the page is.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least severe log line written."
     )

@@ -20,18 +20,21 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8000,
 ) -> None:
-    """Serve all functions in one process."""
+    """Serve all functions and the page in one process."""
     import uvicorn
 
     from functions.batch.routes import router as batch
     from functions.explain.routes import router as explain
     from functions.predict.routes import router as predict
     from plant_disease.service.app import create_app
+    from plant_disease.service.page import page_routes
 
+    settings = _settings(host)
+    page = page_routes(settings.page_config)
     listener = _listen(host, port)
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(predict, batch, explain, settings=_settings(host)),
+            create_app(predict, batch, explain, page, settings=settings),
             host=host,
             port=port,
             log_level="warning",
@@ -46,7 +49,7 @@ def serve(
     shown = f"[{host}]" if ":" in host else host
     bound = listener.getsockname()[1]
     errors_console.print(
-        f"Serving on http://{shown}:{bound} - documentation at /docs, stop with Ctrl-C", highlight=False
+        f"Serving on http://{shown}:{bound} - the page at /, documentation at /docs, stop with Ctrl-C", highlight=False
     )
     server.run(sockets=[listener])
 

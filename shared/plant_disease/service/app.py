@@ -6,6 +6,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from plant_disease import __version__
 from plant_disease.service import problems
 from plant_disease.service.engine import Engine
+from plant_disease.service.page import documentation_routes
 from plant_disease.service.schemas import ClassesAnswer, Health
 from plant_disease.service.telemetry import Telemetry, configure_logging
 from plant_disease.service.unread import CloseUnread
@@ -29,6 +30,8 @@ def create_app(*routers: APIRouter, settings: Settings | None = None) -> FastAPI
         version=__version__,
         summary="A photo of a leaf goes in; a calibrated diagnosis with its evidence comes out.",
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        # FastAPI's own pages are fetched from elsewhere.
+        docs_url=None,
         redoc_url=None,
         # A redirect would be built from the Host header, and have the photo sent twice.
         redirect_slashes=False,
@@ -38,7 +41,7 @@ def create_app(*routers: APIRouter, settings: Settings | None = None) -> FastAPI
     app.add_middleware(_Versioned)
     app.add_middleware(CloseUnread)
     app.add_middleware(Telemetry)
-    for router in (_common, *routers):
+    for router in (_common, documentation_routes(), *routers):
         app.include_router(router)
     return app
 
