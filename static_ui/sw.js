@@ -1,21 +1,56 @@
 /** Keeps the shell of the page, so that it opens without a line. The list and its version: `python tools/page.py`. */
 
 // generated: start
-const VERSION = "";
-const SHELL = [];
+const VERSION = "1d4516230edc";
+const SHELL = [
+  "css/page.css",
+  "icons/icon.svg",
+  "index.html",
+  "js/api.js",
+  "js/app.js",
+  "js/camera.js",
+  "js/csv.js",
+  "js/dom.js",
+  "js/heat.js",
+  "js/i18n.js",
+  "js/parts.js",
+  "js/photos.js",
+  "js/preferences.js",
+  "js/router.js",
+  "js/store.js",
+  "js/views/history.js",
+  "js/views/many.js",
+  "js/views/plant.js",
+  "js/views/settings.js",
+  "js/views/start.js",
+  "locales/en.json",
+  "manifest.webmanifest"
+];
 // generated: end
 
 const CACHE = `shell-${VERSION}`;
+const scope = new URL(self.registration.scope);
+const shells = async () => (await caches.keys()).filter((name) => name.startsWith("shell-"));
 
 self.addEventListener("install", (event) => {
-  // Past the HTTP cache: all files of one version, and none of another.
-  event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(SHELL.map((path) => new Request(path, { cache: "reload" })))));
+  event.waitUntil(
+    (async () => {
+      // The languages in use go along.
+      const used = new Set();
+      for (const name of await shells()) {
+        for (const { url } of await (await caches.open(name)).keys()) if (/\/locales\/[^/]+$/.test(url)) used.add(url.slice(scope.href.length));
+      }
+      // Past the HTTP cache: all files of one version, and none of another.
+      const wanted = [...new Set([...SHELL, ...used])].map((path) => new Request(path, { cache: "reload" }));
+      await (await caches.open(CACHE)).addAll(wanted);
+    })(),
+  );
 });
 
 self.addEventListener("activate", (event) => {
   event.waitUntil(
     (async () => {
-      for (const name of await caches.keys()) if (name.startsWith("shell-") && name !== CACHE) await caches.delete(name);
+      for (const name of await shells()) if (name !== CACHE) await caches.delete(name);
       await self.clients.claim();
     })(),
   );
@@ -23,9 +58,9 @@ self.addEventListener("activate", (event) => {
 
 self.addEventListener("message", (event) => {
   if (event.data === "take over") self.skipWaiting();
+  // The first visit loaded this before there was a worker to keep it.
+  if (event.data.keep) event.waitUntil(caches.open(CACHE).then((cache) => cache.addAll(event.data.keep)));
 });
-
-const scope = new URL(self.registration.scope);
 
 self.addEventListener("fetch", (event) => {
   const url = new URL(event.request.url);

@@ -34,6 +34,7 @@ async function installWorker() {
   const script = new URL("../sw.js", import.meta.url).href;
   const url = window.trustedTypes ? trustedTypes.createPolicy("page", { createScriptURL: () => script }).createScriptURL("") : script;
   const registration = await navigator.serviceWorker.register(url, { updateViaCache: "none" });
+  navigator.serviceWorker.ready.then(({ active }) => active.postMessage({ keep: ["config.json", `locales/${currentLanguage()}.json`] }));
   const offer = () => {
     if (!registration.waiting || !navigator.serviceWorker.controller || notices.querySelector(".update")) return;
     const reload = button(t("update.now"), {}, () => registration.waiting?.postMessage("take over"));

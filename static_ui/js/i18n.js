@@ -14,7 +14,9 @@ let plural = new Intl.PluralRules("en");
 /** Load the language that was chosen here before, or else the first of the browser's that there is. */
 export async function start() {
   const wanted = [preference("language"), ...navigator.languages.map((tag) => tag.split("-")[0]), "en"];
-  await load(wanted.find((each) => Object.hasOwn(LANGUAGES, each)));
+  const language = wanted.find((each) => Object.hasOwn(LANGUAGES, each));
+  // Without a line there may be English alone.
+  await load(language).catch(() => load("en"));
 }
 
 /** Change the language and remember it. */
