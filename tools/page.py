@@ -1,4 +1,4 @@
-"""Write into the page's service worker which files are the shell, and their version. Run it after every change of the page.
+"""Write into the page's service worker which files are the shell, and their version: after every change of the page.
 
 Usage: python tools/page.py
 """

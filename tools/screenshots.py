@@ -57,7 +57,9 @@ _SHOWN = [
 def _save(page: Page, name: str) -> None:
     with Image.open(io.BytesIO(page.screenshot())) as picture:
         width = 390 if picture.width < picture.height else 960
-        small = picture.convert("RGB").resize((width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS)
+        small = picture.convert("RGB").resize(
+            (width, round(picture.height * width / picture.width)), Image.Resampling.LANCZOS
+        )
     small.save(PICTURES / f"{name}.webp", quality=82, method=6)
 
 
@@ -65,7 +67,9 @@ def pictures(browser: Browser, url: str) -> None:
     """Write docs/page/."""
     PICTURES.mkdir(exist_ok=True)
     for size, scheme, name, show in _SHOWN:
-        with browser.new_context(**SIZES[size], color_scheme=scheme, locale="en-GB", reduced_motion="reduce") as context:
+        with browser.new_context(
+            **SIZES[size], color_scheme=scheme, locale="en-GB", reduced_motion="reduce"
+        ) as context:
             site = Site(context, url)
             show(site)
             _save(site.page, f"{size}-{scheme}-{name}")
@@ -75,7 +79,11 @@ def icons(browser: Browser) -> None:
     """Write the PNG of the icon, for systems that take no SVG."""
     svg = (ICONS / "icon.svg").read_text()
     # A maskable icon is cut to any shape: the ground goes to the edge, and the leaf keeps clear of it.
-    maskable = svg.replace('rx="15" ', "").replace("<path", '<g transform="translate(9.6 9.6) scale(.7)"><path', 1).replace("</svg>", "</g></svg>")
+    maskable = (
+        svg.replace('rx="15" ', "")
+        .replace("<path", '<g transform="translate(9.6 9.6) scale(.7)"><path', 1)
+        .replace("</svg>", "</g></svg>")
+    )
     page = browser.new_page()
     for name, drawing, size in (("icon-192", svg, 192), ("icon-512", svg, 512), ("maskable-512", maskable, 512)):
         page.set_viewport_size({"width": size, "height": size})

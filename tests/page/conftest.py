@@ -2,8 +2,12 @@
 
 import json
 import re
+import shutil
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +37,9 @@ expect.set_options(timeout=PATIENCE_MS)
 @pytest.fixture(scope="session")
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Process]:
     """`plant-disease serve`."""
-    with processes.serve(tmp_path_factory.mktemp("page"), PLANT_MODEL_LOADING="eager", PLANT_LOG_LEVEL="WARNING") as process:
+    with processes.serve(
+        tmp_path_factory.mktemp("page"), PLANT_MODEL_LOADING="eager", PLANT_LOG_LEVEL="WARNING"
+    ) as process:
         yield process
 
 
@@ -42,6 +48,32 @@ def browser() -> Iterator[Browser]:
     """Chromium."""
     with chromium() as browser:
         yield browser
+
+
+class _SilentFiles(SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@contextmanager
+def static_host(folder: Path, endpoint: str) -> Iterator[tuple[str, Path]]:
+    """The page as a bucket or a CDN has it: its files alone, in a folder of another origin.
+
+    Args:
+        folder: to copy the page into.
+        endpoint: of the functions, for its config.json.
+
+    Returns:
+        Where it is, and its files.
+    """
+    files = folder / "some" / "folder"
+    shutil.copytree(ROOT / "static_ui", files)
+    endpoints = dict.fromkeys(("predict", "batch", "explain"), f"{endpoint}/v1/")
+    (files / "config.json").write_text(json.dumps({"endpoints": endpoints}))
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(_SilentFiles, directory=str(folder))) as host:
+        threading.Thread(target=host.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{host.server_port}/some/folder", files
+        host.shutdown()
 
 
 class Site:
@@ -92,7 +124,9 @@ class Site:
         """Press Diagnose."""
         self.page.get_by_role("button", name="Diagnose", exact=True).click()
 
-    def answer_with(self, pattern: str, status: int, code: str, detail: str = "Said by the test.", **headers: str) -> None:
+    def answer_with(
+        self, pattern: str, status: int, code: str, detail: str = "Said by the test.", **headers: str
+    ) -> None:
         """Answer requests with a problem, as docs/interface.md has it. The page's own code stays real."""
         problem = {
             "type": "about:blank",

@@ -237,7 +237,8 @@ def test_heatmap(site: Site) -> None:
     at_20 = pixels_of_heat(page)
     assert at_20 != at_70
     slider.press("Home")
-    opaque = "canvas => canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some((value, at) => at % 4 === 3 && value > 0)"
+    opaque = """canvas => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height)
+        .data.some((value, at) => at % 4 === 3 && value > 0)"""
     assert not page.locator("canvas.heat").evaluate(opaque)
     slider.fill("70")
     assert pixels_of_heat(page) == at_70
@@ -358,7 +359,8 @@ def test_markup_in_names_and_messages_is_text(site: Site) -> None:
 def test_share_and_print(sites: Sites) -> None:
     site = sites()
     site.page.add_init_script(
-        "window.shared = []; navigator.share = async (data) => { window.shared.push({text: data.text, files: data.files?.length}); };"
+        "window.shared = [];"
+        "navigator.share = async (data) => { window.shared.push({text: data.text, files: data.files?.length}); };"
         "navigator.canShare = () => true; window.print = () => { window.printed = true; };"
     )
     site.open().diagnose(LEAF)
@@ -373,5 +375,5 @@ def test_share_and_print(sites: Sites) -> None:
     page.get_by_role("button", name="Print or save as PDF").click()
     assert page.evaluate("window.printed")
     # A report of one page: count the pages of the PDF that the browser makes of it.
-    pdf = page.pdf(format="A4", margin={side: "12mm" for side in ("top", "bottom", "left", "right")})
+    pdf = page.pdf(format="A4", margin=dict.fromkeys(("top", "bottom", "left", "right"), "12mm"))
     assert len(re.findall(rb"/Type\s*/Page\b", pdf)) == 1

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from plant_disease.errors import ConfigurationError
 from plant_disease.service.page import PageConfig
 from tests.functions import processes
 from tests.functions.processes import ROOT, Process
-from tests.page.conftest import LEAF, Sites
+from tests.page.conftest import LEAF, Sites, static_host
 from tools.page import WORKER, with_version
 
 PAGE = ROOT / "static_ui"
@@ -47,7 +47,9 @@ def test_files(service: Process, path: str, media_type: str) -> None:
     policy = answer.headers["content-security-policy"]
     assert "unsafe" not in policy
     assert policy.startswith("default-src 'none'; script-src 'self';")
-    again = httpx.get(f"{service.url}/{path}", headers={"If-None-Match": answer.headers["etag"], "Accept-Encoding": "identity"})
+    again = httpx.get(
+        f"{service.url}/{path}", headers={"If-None-Match": answer.headers["etag"], "Accept-Encoding": "identity"}
+    )
     assert (again.status_code, again.content) == (304, b"")
     head = httpx.head(f"{service.url}/{path}")
     assert (head.status_code, head.content) == (200, b"")
@@ -123,25 +125,28 @@ def test_config_that_cannot_be_used(tmp_path: Path, text: str) -> None:
         PageConfig.read(tmp_path / "none.json")
 
 
-def test_page_from_another_host_uses_the_endpoints_of_its_config(sites: Sites, service: Process, tmp_path: Path) -> None:
-    """A bucket or a CDN: the same files, another origin, config.json beside them."""
-    config = tmp_path / "config.json"
-    other = service.url.replace("127.0.0.1", "localhost")
-    config.write_text(json.dumps({"endpoints": dict.fromkeys(("predict", "batch", "explain"), other)}))
-    with processes.serve(tmp_path, PLANT_PAGE_CONFIG=str(config), PLANT_LOG_LEVEL="WARNING") as host:
-        site = sites(url=host.url)
+def test_page_from_a_static_host(sites: Sites, service: Process, tmp_path: Path) -> None:
+    """A bucket or a CDN: the same files in a folder of another origin, with a config.json of their own."""
+    with static_host(tmp_path, service.url) as (host, _):
+        site = sites(url=host)
         asked: list[str] = []
         site.page.on("request", lambda request: asked.append(request.url))
 
-        def through(route) -> None:  # type: ignore[no-untyped-def]
+        def allow(route: Route) -> None:
             # What PLANT_CORS_ORIGINS has the service say.
-            answer = route.fetch(url=route.request.url.replace("localhost", "127.0.0.1"))
-            route.fulfill(response=answer, headers={**answer.headers, "access-control-allow-origin": host.url})
+            answer = route.fetch()
+            route.fulfill(response=answer, headers={**answer.headers, "access-control-allow-origin": "*"})
 
-        site.page.route(f"{other}/**", through)
+        site.page.route(f"{service.url}/**", allow)
         site.open().diagnose(LEAF)
         expect(site.page.locator(".verdict.diagnosed")).to_be_visible()
-        assert any(url.startswith(f"{other}/predict") for url in asked)
+        assert any(url.startswith(f"{service.url}/v1/predict?") for url in asked)
+        assert {url for url in asked if url.startswith("http")} == {
+            url for url in asked if url.startswith((f"{host}/", f"{service.url}/v1/"))
+        }
+        site.expect_console("404")
+        site.page.goto(f"{host}/docs.html")
+        expect(site.page.locator("#post-predict")).to_be_visible()
 
 
 def test_worker_is_up_to_date() -> None:
@@ -173,7 +178,10 @@ def test_bytes_before_the_first_photo_and_first_paint(sites: Sites, capsys: pyte
             break
         site.page.wait_for_timeout(50)
     with capsys.disabled():
-        print(f"\n[page] {sum(own.values()) / 1000:.0f} kB in {len(own)} files; first contentful paint after {first:.0f} ms at 1.6 Mbit/s and 150 ms")
+        print(
+            f"\nThe page: {sum(own.values()) / 1000:.0f} kB in {len(own)} files, "
+            f"first contentful paint after {first:.0f} ms at 1.6 Mbit/s and 150 ms"
+        )
 
 
 def test_files_of_the_page_name_no_third_party() -> None:

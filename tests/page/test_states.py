@@ -33,7 +33,7 @@ def test_problem(site: Site, status: int, code: str, title: str, action: str | N
     expect(alert).to_contain_text("Said by the test.")
     expect(alert).to_contain_text("request-of-the-test")
     if action:
-        expect(alert.get_by_text(action)).to_be_visible()
+        expect(alert.get_by_text(action, exact=True)).to_be_visible()
     # The photo is still there, and the next attempt has its chance.
     site.page.unroute_all()
     site.ask()
@@ -55,7 +55,9 @@ def test_401_of_the_real_service_leads_to_the_key_and_back(sites: Sites, tmp_pat
 def test_a_page_of_a_gateway_is_not_shown(site: Site) -> None:
     site.open()
     site.expect_console("status of 502")
-    site.page.route("**/predict?*", lambda route: route.fulfill(status=502, content_type="text/html", body="<h1>Bad</h1>"))
+    site.page.route(
+        "**/predict?*", lambda route: route.fulfill(status=502, content_type="text/html", body="<h1>Bad</h1>")
+    )
     site.choose(LEAF)
     site.ask()
     expect(site.page.get_by_role("alert")).to_contain_text("Something went wrong on our side")
@@ -147,7 +149,7 @@ def test_a_lost_answer_is_not_asked_for_again_by_itself(site: Site) -> None:
 def test_slow_says_why_and_can_be_cancelled(site: Site, state: str, said: str) -> None:
     site.open()
     held: list[Route] = []
-    site.page.route("**/predict?*", held.append)
+    site.page.route("**/predict?*", lambda route: held.append(route))
     site.page.route("**/health/live", lambda route: route.fulfill(json={"status": "ok", "model": state}))
     site.choose(LEAF)
     site.ask()
@@ -162,10 +164,13 @@ def test_slow_says_why_and_can_be_cancelled(site: Site, state: str, said: str) -
 def test_no_answer_in_time(site: Site) -> None:
     # A minute, made short by the browser's own clock.
     site.page.clock.install()
-    site.page.add_init_script("AbortSignal.timeout = (ms) => { const c = new AbortController(); setTimeout(() => c.abort(), ms); return c.signal; };")
+    site.page.add_init_script(
+        "AbortSignal.timeout = (milliseconds) => { const control = new AbortController();"
+        " setTimeout(() => control.abort(), milliseconds); return control.signal; };"
+    )
     site.open()
     held: list[Route] = []
-    site.page.route("**/predict?*", held.append)
+    site.page.route("**/predict?*", lambda route: held.append(route))
     site.choose(LEAF)
     site.ask()
     expect(site.page.locator(".waiting")).to_be_visible()
@@ -197,7 +202,9 @@ def test_without_storage_the_page_works_all_the_same(sites: Sites) -> None:
 
 def test_model_that_cannot_be_loaded(sites: Sites, tmp_path: Path) -> None:
     """By the real service."""
-    with processes.serve(tmp_path, PLANT_MODEL_URI=str(tmp_path / "nowhere"), PLANT_LOG_LEVEL="ERROR") as broken:
+    with processes.serve(
+        tmp_path, PLANT_MODEL_URI=str(tmp_path / "nowhere"), PLANT_MODEL_RETRY_S="0", PLANT_LOG_LEVEL="ERROR"
+    ) as broken:
         site = sites(url=broken.url)
         site.expect_console("status of 503")
         site.open()
@@ -206,5 +213,3 @@ def test_model_that_cannot_be_loaded(sites: Sites, tmp_path: Path) -> None:
         alert = site.page.get_by_role("alert")
         expect(alert).to_contain_text("The model cannot be loaded just now", timeout=60_000)
         expect(alert).to_contain_text("The service says:")
-
-

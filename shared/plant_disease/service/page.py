@@ -6,7 +6,7 @@ A file is served at a route of its own and from memory, so no address leads anyw
 import gzip
 import hashlib
 import mimetypes
-from collections.abc import Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlsplit
@@ -101,16 +101,22 @@ def _origin(address: str) -> str:
 
 
 class File(NamedTuple):
-    """A file as it is sent, plain and compressed, each with its entity tag."""
+    """A file as it is sent.
+
+    Attributes:
+        media_type: with its charset.
+        bodies: content coding -> bytes.
+    """
 
     media_type: str
     bodies: Mapping[str, bytes]
 
     @classmethod
-    def of(cls, path: str, content: bytes) -> "File":
-        """A file of a name."""
-        guessed = mimetypes.guess_type(path)[0] or "application/octet-stream"
-        media_type = _TYPES.get(Path(path).suffix, guessed)
+    def read(cls, path: Path) -> "File":
+        """Read it and compress it once."""
+        guessed = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        media_type = _TYPES.get(path.suffix, guessed)
+        content = path.read_bytes()
         bodies = {"identity": content}
         if media_type.startswith(_COMPRESSED):
             bodies["gzip"] = gzip.compress(content, 9, mtime=0)
@@ -166,17 +172,13 @@ def documentation_routes() -> APIRouter:
 
 def _routes(files: Mapping[str, Path], policy: str) -> APIRouter:
     router = APIRouter()
-    for address, file in _read(files):
-        router.add_route(f"/{address}", _endpoint(file, policy), methods=["GET"], include_in_schema=False)
+    for address, path in files.items():
+        endpoint = _endpoint(File.read(path), policy)
+        router.add_route(f"/{address}", endpoint, methods=["GET"], include_in_schema=False)
     return router
 
 
-def _read(files: Mapping[str, Path]) -> Iterator[tuple[str, File]]:
-    for address, path in files.items():
-        yield address, File.of(path.name, path.read_bytes())
-
-
-def _endpoint(file: File, policy: str):  # type: ignore[no-untyped-def]
+def _endpoint(file: File, policy: str) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         return file.answer(request, policy)
 
