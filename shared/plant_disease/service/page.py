@@ -5,7 +5,6 @@ A file is served at a route of its own and from memory, so no address leads anyw
 
 import gzip
 import hashlib
-import mimetypes
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -22,10 +21,15 @@ _PACKAGE = Path(plant_disease.__file__).parent
 _DOCUMENTATION = "docs"
 """docs.html, and what it consists of in the folder of that name."""
 
+# Not by Python's mimetypes, which ask the machine they run on.
 _TYPES = {
-    ".js": "text/javascript; charset=utf-8",
-    ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".jpg": "image/jpeg",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
     ".webmanifest": "application/manifest+json",
 }
 _COMPRESSED = ("text/", "application/json", "application/manifest+json", "image/svg+xml")
@@ -114,8 +118,7 @@ class File(NamedTuple):
     @classmethod
     def read(cls, path: Path) -> "File":
         """Read it and compress it once."""
-        guessed = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-        media_type = _TYPES.get(path.suffix, guessed)
+        media_type = _TYPES[path.suffix]
         content = path.read_bytes()
         bodies = {"identity": content}
         if media_type.startswith(_COMPRESSED):
@@ -158,7 +161,7 @@ def page_routes(config: Path | None = None) -> APIRouter:
     folder = bundled_page()
     config = config or folder / "config.json"
     policy = PageConfig.read(config).policy()
-    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.suffix in _TYPES}
     files["config.json"] = config
     return _routes({**files, "": folder / "index.html"}, policy)
 
@@ -166,7 +169,7 @@ def page_routes(config: Path | None = None) -> APIRouter:
 def documentation_routes() -> APIRouter:
     """/docs, and what it consists of."""
     folder = bundled_page()
-    files = {f"{_DOCUMENTATION}/{path.name}": path for path in (folder / _DOCUMENTATION).glob("*")}
+    files = {f"{_DOCUMENTATION}/{path.name}": path for path in (folder / _DOCUMENTATION).glob("*.*")}
     return _routes({**files, _DOCUMENTATION: folder / f"{_DOCUMENTATION}.html"}, PageConfig().policy())
 
 
