@@ -308,6 +308,7 @@ def test_keyboard_alone(site: Site) -> None:
     page.keyboard.press("Tab")
     expect(page.get_by_role("link", name="Skip to the content")).to_be_focused()
     page.keyboard.press("Enter")
+    expect(page.locator("main")).to_be_focused()
     tab_to("Choose photos")
     with page.expect_file_chooser() as chooser:
         page.keyboard.press("Enter")
