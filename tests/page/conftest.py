@@ -86,6 +86,8 @@ class Site:
         self.said: list[str] = []
         self.expected: list[str] = []
         self.page.on("console", self._note)
+        # Whoever listens only when a dialog is about to open may be too late for it.
+        self.page.on("filechooser", lambda _: None)
         self.page.on("pageerror", lambda error: self.said.append(f"uncaught: {error}"))
 
     def _note(self, message: ConsoleMessage) -> None:
