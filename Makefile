@@ -16,13 +16,14 @@ TORCHVISION ?= 0.28.0
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
 BIN := $(VENV)/bin
+CHROMIUM := $(if $(wildcard /usr/bin/chromium),,$(VENV)/chromium/chromium)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # For `docker build`, such as --network=host, or --build-context wheels=FOLDER with a wheel of torch.
 DOCKER_BUILD_ARGS ?=
 IMAGES := predict batch explain
 
-.PHONY: help run test test-monitoring lint format bench train-env clean lock images test-images sbom
+.PHONY: help run test test-monitoring lint format bench train-env clean lock images test-images sbom screenshots
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -72,6 +73,9 @@ sbom: $(VENV)/.dev ## What is in each container image: build/sbom (SPDX)
 	mkdir -p build/sbom
 	for image in $(IMAGES); do $(BIN)/syft docker:plant-disease/$$image -q -o spdx-json=build/sbom/$$image.spdx.json; done
 
+screenshots: $(VENV)/.dev ## Take the pictures of the page for docs/page/
+	$(BIN)/python -m tools.screenshots
+
 train-env: $(VENV)/.train ## Set up what plant-disease train and export need
 
 clean: ## Remove the environment and every cache
@@ -93,7 +97,7 @@ $(VENV)/.train: pyproject.toml $(VENV)/.torch
 	$(PIP) --editable ".[train]" torch==$(TORCH) torchvision==$(TORCHVISION)
 	touch $@
 
-$(VENV)/.dev: pyproject.toml $(VENV)/.torch $(BIN)/aws-lambda-rie
+$(VENV)/.dev: pyproject.toml $(VENV)/.torch $(BIN)/aws-lambda-rie $(CHROMIUM)
 	@echo "Setting up $(VENV) for development, some minutes ..."
 	$(PIP) --editable ".[dev]" torch==$(TORCH) torchvision==$(TORCHVISION)
 	touch $@ $(VENV)/.serve $(VENV)/.train
@@ -102,3 +106,8 @@ $(VENV)/.dev: pyproject.toml $(VENV)/.torch $(BIN)/aws-lambda-rie
 RIE_WHEEL := aws-sam-cli==1.170.0
 $(BIN)/aws-lambda-rie: | $(BIN)/python
 	$(BIN)/python tools/fetch_lambda_emulator.py "$(RIE_WHEEL)" $@
+
+# The browser tests take the installed Chromium. Where there is none, an npm package carries one; browsers that Playwright
+# would download come from a host of its own.
+$(VENV)/chromium/chromium: | $(BIN)/python
+	$(BIN)/python tools/fetch_chromium.py @sparticuz/chromium@153.0.0 $(@D)

@@ -198,6 +198,11 @@ class Settings(BaseSettings):
     limits_timeout_s: float = Field(
         0.5, gt=0, le=10, description="Seconds that Redis or DynamoDB has for counting one request."
     )
+    page_config: Path | None = Field(
+        None,
+        description="config.json for the page that `plant-disease serve` serves (docs/page.md). Default: the page's "
+        "own, which takes the functions to be where the page is.",
+    )
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field(
         "INFO", description="Least severe log line written."
     )

@@ -74,7 +74,7 @@ function sample(call, name) {
     byId("status").textContent = copy.textContent;
     setTimeout(() => (copy.textContent = "Copy"), 2000);
   }
-  const block = h("div", { class: "sample", "data-language": name, hidden: name === language ? null : "" }, h("pre", { tabindex: "0", role: "region", "aria-label": `${name} example` }, h("code", null, code)), copy);
+  const block = h("div", { class: "sample", "data-language": name, hidden: name === language ? null : "" }, h("pre", { tabindex: "0", role: "group", "aria-label": `${name} example` }, h("code", null, code)), copy);
   return block;
 }
 
@@ -101,7 +101,7 @@ function table(caption, head, rows) {
   if (!rows.length) return null;
   return h(
     "div",
-    { class: "frame", tabindex: "0", role: "region", "aria-label": caption },
+    { class: "frame", tabindex: "0", role: "group", "aria-label": caption },
     h("table", null, h("caption", null, caption), h("thead", null, h("tr", null, head.map((each) => h("th", { scope: "col" }, each)))), h("tbody", null, rows.map(([first, ...rest]) => h("tr", null, h("th", { scope: "row" }, first), rest.map((each) => h("td", null, each)))))),
   );
 }
@@ -134,7 +134,7 @@ function operationOf({ base, document }, path, method, operation) {
       LANGUAGES.map((name) => sample(call, name)),
       table("Query and headers", ["name", "type", "default", "meaning"], parameters),
       table("Body", ["type", "content"], bodies),
-      table("Answers", ["status", "", "type", "schema"], answers),
+      table("Answers", ["status", "meaning", "type", "schema"], answers),
     ),
   };
 }

@@ -238,7 +238,7 @@ export function badge(kind) {
 
 /** A photo with what was made of it: original size, sent size. */
 export function sizesOf(photo) {
-  const size = (width, height, count) => `${width} × ${height}, ${bytes(count)}`;
+  const size = (width, height, count) => `${width}\u00a0×\u00a0${height}, ${bytes(count)}`;
   return h(
     "p.sizes",
     null,

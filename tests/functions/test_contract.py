@@ -299,7 +299,9 @@ def test_open_addresses(face: Face, prefix: str) -> None:
     assert face.ask("GET", f"{prefix}/health/ready").json() == {"status": "ok", "model": "ready"}
     docs = face.ask("GET", f"{prefix}/docs")
     assert docs.status == 200
-    assert f"url: '{prefix}/openapi.json'".encode() in docs.content
+    assert b'src="docs/docs.js"' in docs.content
+    for part in ("docs.js", "samples.js", "docs.css"):
+        assert face.ask("GET", f"{prefix}/docs/{part}").status == 200
     document = face.ask("GET", f"{prefix}/openapi.json").json()
     assert set(document["paths"]) == {"/predict", "/uploads", "/usage", "/classes", "/health/live", "/health/ready"}
     references = set(re.findall(r"#/components/schemas/(\w+)", json.dumps(document)))

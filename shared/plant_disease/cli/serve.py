@@ -18,20 +18,23 @@ def serve(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)] = 8000,
 ) -> None:
-    """Serve all functions in one process."""
+    """Serve all functions and the page in one process."""
     from functions.batch.routes import router as batch
     from functions.explain.routes import router as explain
     from functions.predict.routes import router as predict
     from plant_disease.service.app import create_app
+    from plant_disease.service.page import page_routes
     from plant_disease.service.server import prepared
 
     listener = _listen(host, port)
     with _settings(host) as settings:
-        server = prepared(create_app(predict, batch, explain, settings=settings), host=host, port=port)
+        app = create_app(predict, batch, explain, page_routes(settings.page_config), settings=settings)
+        server = prepared(app, host=host, port=port)
         shown = f"[{host}]" if ":" in host else host
         bound = listener.getsockname()[1]
         errors_console.print(
-            f"Serving on http://{shown}:{bound} - documentation at /docs, stop with Ctrl-C", highlight=False
+            f"Serving on http://{shown}:{bound} - the page at /, documentation at /docs, stop with Ctrl-C",
+            highlight=False,
         )
         server.run(sockets=[listener])
 

@@ -13,6 +13,7 @@ from plant_disease.service.idempotency import Replay
 from plant_disease.service.keyring import Keyring
 from plant_disease.service.limits import Limiter
 from plant_disease.service.metering import Metering, replayed
+from plant_disease.service.page import documentation_routes
 from plant_disease.service.patience import Patience
 from plant_disease.service.proxies import TrustedProxies
 from plant_disease.service.schemas import ClassesAnswer, Health
@@ -40,6 +41,8 @@ def create_app(*routers: APIRouter, settings: Settings | None = None) -> FastAPI
         version=__version__,
         summary="A photo of a leaf goes in; a calibrated diagnosis with its evidence comes out.",
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        # FastAPI's own pages are fetched from elsewhere.
+        docs_url=None,
         redoc_url=None,
         # A redirect would be built from the Host header, and have the photo sent twice.
         redirect_slashes=False,
@@ -64,7 +67,7 @@ def create_app(*routers: APIRouter, settings: Settings | None = None) -> FastAPI
         app.add_middleware(CORSMiddleware, **cors(settings))
     app.add_middleware(SecurityHeaders)
     app.add_middleware(TrustedProxies, settings.trusted_proxies)
-    for router in (_common, upload_routes.router, usage_routes.router, *routers):
+    for router in (_common, documentation_routes(), upload_routes.router, usage_routes.router, *routers):
         app.include_router(router)
     if metrics:
         app.add_api_route("/metrics", metrics.expose, include_in_schema=False)

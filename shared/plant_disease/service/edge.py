@@ -20,12 +20,6 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 _POLICY = "default-src 'none'; frame-ancestors 'none'"
-# Swagger UI, with what FastAPI has it load.
-_POLICY_OF_DOCS = (
-    "default-src 'none'; connect-src 'self'; frame-ancestors 'none'; "
-    "img-src 'self' data: https://fastapi.tiangolo.com; "
-    "script-src 'unsafe-inline' https://cdn.jsdelivr.net; style-src 'unsafe-inline' https://cdn.jsdelivr.net"
-)
 _A_YEAR_S = 365 * 24 * 3600
 
 
@@ -70,8 +64,7 @@ class SecurityHeaders:
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
                     headers.setdefault(name, value)
-                is_docs = scope["path"].endswith("/docs")
-                headers.setdefault("Content-Security-Policy", _POLICY_OF_DOCS if is_docs else _POLICY)
+                headers.setdefault("Content-Security-Policy", _POLICY)
                 if scope["scheme"] == "https":
                     headers.setdefault("Strict-Transport-Security", f"max-age={_A_YEAR_S}")
             await send(message)

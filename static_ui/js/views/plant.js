@@ -33,15 +33,9 @@ export async function render(root, id) {
     h(
       "div.columns",
       null,
-      h("div.column", null, evidence(record)),
-      h(
-        "div.column.stack",
-        null,
-        verdict(record),
-        place,
-        answer.decision !== "rejected" && bars(answer),
-        help(record, again),
-      ),
+      verdict(record),
+      evidence(record),
+      h("div.rest.stack", null, place, answer.decision !== "rejected" && bars(answer), help(record, again)),
     ),
     ...[answer.decision !== "rejected" && advice(answer), foot(record)].filter(Boolean),
   );
