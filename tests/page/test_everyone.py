@@ -236,13 +236,21 @@ def test_history_switched_off_keeps_nothing(site: Site) -> None:
     expect(site.page.get_by_text("Nothing here yet.")).to_be_visible()
 
 
+LIMIT = {
+    "name": "quota",
+    "photos": 1000,
+    "window": "month",
+    "used": 12,
+    "left": 988,
+    "resets_at": "2030-01-01T00:00:00Z",
+}
+
+
 def test_key_is_kept_for_the_session_or_on_the_device(site: Site) -> None:
     page = site.open("#/settings").page
     page.route(
         "**/usage",
-        lambda route: route.fulfill(
-            json={"plan": "field", "used": 12, "quota": 1000, "resets_at": "2030-01-01T00:00:00Z"}
-        ),
+        lambda route: route.fulfill(json={"key_id": None, "name": None, "plan": "field", "limits": [LIMIT]}),
     )
     stored = "[sessionStorage.getItem('leaf-check:key'), localStorage.getItem('leaf-check:key')]"
     page.get_by_label("Key", exact=True).fill(" pd_secret ")
@@ -250,8 +258,8 @@ def test_key_is_kept_for_the_session_or_on_the_device(site: Site) -> None:
     expect(page.locator("#polite")).to_contain_text("The key is used from now on.")
     assert page.evaluate(stored) == ["pd_secret", None]
     usage = page.locator("section", has=page.get_by_role("heading", name="Used and left"))
-    expect(usage).to_contain_text("Photos used: 12")
-    expect(usage).to_contain_text("Photos included: 1,000")
+    expect(usage).to_contain_text("Plan: field")
+    expect(usage).to_contain_text("Quota: 988 of 1,000 left")
     page.get_by_label("Remember on this device").check()
     page.get_by_role("button", name="Save").click()
     expect(page.locator("#polite")).to_contain_text("The key is used from now on.")

@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Route, expect
 
+from plant_disease import keys
+from plant_disease.keys import KeyStore
+from plant_disease.plans import Plan
 from tests.functions import processes
 from tests.page.conftest import LEAF, Site, Sites
 
@@ -50,6 +53,33 @@ def test_401_of_the_real_service_leads_to_the_key_and_back(sites: Sites, tmp_pat
         expect(site.page.get_by_role("heading", name="API key")).to_be_visible()
         site.page.go_back()
         expect(site.page.locator(".photo")).to_have_count(1)
+
+
+def test_a_real_key_what_it_has_left_and_its_end(sites: Sites, tmp_path: Path) -> None:
+    store = KeyStore(str(tmp_path / "keys.json"))
+    keys.define_plan(store, "field", Plan(rates={"predict": "5/hour"}, quota="1/month"))
+    key = keys.create(store, name="Me", scopes=["predict", "explain", "usage"], plan="field").text
+    settings = {"PLANT_AUTH": "required", "PLANT_API_KEYS_URI": str(tmp_path / "keys.json")}
+    with processes.serve(tmp_path, **settings, PLANT_MODEL_LOADING="eager") as service:
+        site = sites(url=service.url).open("#/settings")
+        page = site.page
+        page.get_by_label("Key", exact=True).fill(key)
+        page.get_by_role("button", name="Save").click()
+        usage = page.locator("section", has=page.get_by_role("heading", name="Used and left"))
+        expect(usage).to_contain_text("Plan: field")
+        expect(usage).to_contain_text("Quota: 1 of 1 left")
+        expect(usage).to_contain_text("One plant: 5 of 5 left")
+        site.open()
+        site.diagnose(LEAF)
+        site.expect_console("status of 402")
+        # The heatmap came with it.
+        site.open("#/settings")
+        expect(usage).to_contain_text("Quota: 0 of 1 left")
+        site.open()
+        site.choose(LEAF)
+        site.ask()
+        expect(page.get_by_role("alert")).to_contain_text("request")
+        expect(page.get_by_role("alert")).to_contain_text("begins anew")
 
 
 def test_a_page_of_a_gateway_is_not_shown(site: Site) -> None:

@@ -2,7 +2,7 @@
 
 import { limits, usage } from "../api.js";
 import { button, h, icon, say } from "../dom.js";
-import { date, number, t } from "../i18n.js";
+import { date, t } from "../i18n.js";
 import { cropField } from "../parts.js";
 import { apiKey, applyTheme, isKeyKept, prefer, preference, useKey } from "../preferences.js";
 import { show } from "../router.js";
@@ -51,34 +51,27 @@ function keyCard() {
 
 function usageCard() {
   const place = h("div.stack", { "aria-live": "polite" });
-  const lines = () =>
-    [...limits].map(([name, { left, most, resetsAt }]) =>
-      h("p", null, h("b", null, t(`limit.${["predict", "batch", "explain", "quota"].includes(name) ? name : "other"}`, { name })), " ", most == null ? t("usage.left", { left }) : t("usage.leftOf", { left, most }), resetsAt && h("span.hint", null, ` ${t("usage.resets", { when: date(resetsAt) })}`)),
-    );
-  const fill = (...more) => place.replaceChildren(...lines(), ...more.flat());
-  fill(!limits.size && h("p.hint", null, t("usage.none")));
+  const known = [...limits].map(([name, limit]) => limitLine(name, limit));
+  place.replaceChildren(...(known.length ? known : [h("p.hint", null, t("usage.none"))]));
   if (apiKey()) {
     usage().then(
-      (told) => fill(toldLines(told)),
-      (error) => fill(h("p.hint", null, t(error.status === 401 ? "problem.wrongKey.title" : "usage.unknown"))),
+      (told) => place.replaceChildren(...toldLines(told)),
+      (error) => place.append(h("p.hint", null, t(error.status === 401 ? "problem.wrongKey.title" : "usage.unknown"))),
     );
   }
   return h("section.card", { "aria-labelledby": "s-usage" }, h("h2", { id: "s-usage" }, t("usage.title")), place);
 }
 
-/** /usage, whichever of its fields there are. */
-function toldLines(told) {
-  const line = (label, value) => h("p", null, h("b", null, t(label)), " ", value);
-  const count = (value) => (typeof value === "number" ? number(value) : typeof value === "object" && value ? count(value.total ?? value.photos ?? value.used) : null);
-  const { plan, used, quota, left } = told;
-  const resets = told.resets_at ?? told.quota?.resets_at;
-  return [
-    plan && line("usage.plan", String(plan.name ?? plan)),
-    count(used) != null && line("usage.used", count(used)),
-    count(quota) != null && line("usage.quota", count(quota)),
-    count(left) != null && line("usage.rest", count(left)),
-    resets && !Number.isNaN(Date.parse(resets)) && line("usage.until", date(Date.parse(resets))),
-  ].filter(Boolean);
+/** What `GET /usage` says: the plan, and each of its limits. */
+function toldLines({ plan, limits: told }) {
+  const lines = told.map(({ name, photos, left, resets_at }) => limitLine(name, { left, most: photos, resetsAt: Date.parse(resets_at) }));
+  return [plan && h("p", null, h("b", null, t("usage.plan")), " ", plan), ...lines].filter(Boolean);
+}
+
+function limitLine(name, { left, most, resetsAt }) {
+  const label = t(`limit.${["predict", "batch", "explain", "quota"].includes(name) ? name : "other"}`, { name });
+  const rest = most == null ? t("usage.left", { left }) : t("usage.leftOf", { left, most });
+  return h("p", null, h("b", null, label), " ", rest, resetsAt && h("span.hint", null, ` ${t("usage.resets", { when: date(resetsAt) })}`));
 }
 
 function looksCard() {
