@@ -251,6 +251,20 @@ def test_heatmap(site: Site) -> None:
         page.get_by_label("What speaks for").select_option(index=1)
 
 
+def test_originals_go_through_the_uploads_of_the_real_service(site: Site) -> None:
+    """All of the photo arrives there, in its own size, and is diagnosed by its name."""
+    site.open()
+    page = site.page
+    site.choose(PHONE_PHOTO)
+    page.get_by_label("Send the originals").check()
+    with page.expect_response("**/uploads?ticket=*") as put, page.expect_response("**/predict?*") as answer:
+        site.ask()
+    assert put.value.status == 204
+    assert answer.value.status == 200
+    assert answer.value.json()["images"] == [{"width": 3000, "height": 4000, "format": "JPEG"}]
+    expect(page.locator(".verdict")).to_be_visible()
+
+
 def test_originals_go_through_uploads(site: Site) -> None:
     """As docs/interface.md and the contract have it: where to, the PUT without the key, and then by name."""
     site.open()
