@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -173,7 +174,13 @@ def many(tmp_path: Path) -> Path:
 def stopped(many: Path, out: Path, how: signal.Signals) -> tuple[int, str]:
     """Begin a batch and stop it once some are done."""
     journal = out.with_name(f"{out.name}.partial")
-    popen = subprocess.Popen([COMMAND, "batch", many, "-o", out], stderr=subprocess.PIPE, text=True)
+    popen = subprocess.Popen(
+        [COMMAND, "batch", many, "-o", out],
+        stderr=subprocess.PIPE,
+        text=True,
+        # Whoever runs the tests in the background has it ignored, and children inherit that.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 60
     while not (journal.exists() and journal.read_bytes().count(b"\n") > 5):
         assert popen.poll() is None

@@ -91,7 +91,8 @@ def test_created_listed_revoked(starter: Run, store: KeyStore) -> None:
     assert found is not None
     assert found[0] == made["id"]
     assert set(made) == {
-        *("key", "id", "state", "name", "scopes", "plan", "created", "expires", "retires", "origins", "revoked")
+        "account",
+        *("key", "id", "state", "name", "scopes", "plan", "created", "expires", "retires", "origins", "revoked"),
     }
     assert (made["name"], made["scopes"], made["plan"]) == ("[b]Green[/b]", ["predict", "usage"], "starter")
     lifetime = datetime.fromisoformat(made["expires"]) - datetime.fromisoformat(made["created"])
