@@ -6,7 +6,8 @@
     windows.py     what a store must be able to do
     memory.py  redis.py  dynamodb.py
 
-The library `limits` is imported with the first count, and an SDK only for a store that needs it.
+The library `limits` is imported where the store is opened, and nowhere else: it imports itself in a circle, which two
+threads at once do not survive. An SDK is imported only for a store that needs it.
 """
 
 from plant_disease.service.limits.addresses import subject_of_address

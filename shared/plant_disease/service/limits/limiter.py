@@ -5,8 +5,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from plant_disease.plans import Counted, Plan, Rate
 from plant_disease.service.limits.stores import Unavailable, open_store
@@ -15,8 +14,7 @@ from plant_disease.service.problems import Problem
 from plant_disease.service.telemetry import record
 from plant_disease.settings import Settings
 
-if TYPE_CHECKING:
-    from limits import RateLimitItem
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 
 QUOTA = "quota"
 """The name of the quota among the limits; the others are named for their endpoint."""
@@ -182,17 +180,9 @@ def _limits(plan: Plan, endpoints: Iterable[Counted], now: float) -> tuple[Limit
 
 
 def _limit(name: str, rate: Rate, now: float) -> Limit:
-    item = _parsed(rate)
-    unit = item.GRANULARITY.name
-    seconds, ends = (item.get_expiry(), now + item.get_expiry()) if unit != "month" else _month(now)
-    return Limit(name, item.amount, unit, seconds, 0, ends)
-
-
-@lru_cache
-def _parsed(rate: Rate) -> "RateLimitItem":
-    import limits
-
-    return limits.parse(rate)
+    most, unit = rate.split("/")
+    seconds, ends = (_SECONDS[unit], now + _SECONDS[unit]) if unit != "month" else _month(now)
+    return Limit(name, int(most), unit, seconds, 0, ends)
 
 
 def _month(now: float) -> tuple[int, float]:
