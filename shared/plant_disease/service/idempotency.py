@@ -8,29 +8,22 @@ import hashlib
 import re
 import time
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 from pydantic import BaseModel, ValidationError
 
 from plant_disease.errors import NotFound, PreconditionFailed
 from plant_disease.service.problems import Problem
-from plant_disease.storage import ABSENT, Limits, Precondition, Store, open_store
+from plant_disease.service.usage import open_usage
+from plant_disease.storage import ABSENT, Precondition
 
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
-_LIMITS = Limits(connect_s=1, read_s=3, attempt_s=4, attempts=2, backoff_s=0.1)
 _KEPT_S = 24 * 3600
 _MORE_S = 60
 """Seconds beyond what a batch may take, after which a request that was begun and never ended may be begun anew."""
 
 _MOST_BYTES = 2 * 1024 * 1024
 """A longer answer is not kept: the retry is done again, and still billed once."""
-
-
-@lru_cache(maxsize=4)
-def open_answers(uri: str) -> Store:
-    """Where answers are kept."""
-    return open_store(uri, limits=_LIMITS)
 
 
 class Answer(BaseModel):
@@ -102,16 +95,16 @@ class Order:
 
 
 class Claim:
-    """The right to answer an order.
+    """The right to answer an order. All that is done with it takes the time of a store.
 
     Args:
-        store: where answers are kept.
+        uri: where answers are kept.
         order: what was asked.
         longest_s: seconds that answering may take.
     """
 
-    def __init__(self, store: Store, order: Order, longest_s: float) -> None:
-        self._store = store
+    def __init__(self, uri: str, order: Order, longest_s: float) -> None:
+        self._uri = uri
         self._order = order
         self._longest_s = longest_s
         self._condition: Precondition = ABSENT
@@ -126,7 +119,7 @@ class Claim:
             StorageError: there is no knowing.
         """
         try:
-            blob = self._store.read(self._order.name())
+            blob = open_usage(self._uri).read(self._order.name())
         except NotFound:
             return
         self._condition = blob.generation
@@ -175,7 +168,9 @@ class Claim:
 
     def _write(self, state: _State, answer: Answer | None, condition: Precondition) -> str:
         entry = _Entry(state=state, fingerprint=self._order.fingerprint, at=time.time(), answer=answer)
-        return self._store.write(self._order.name(), entry.model_dump_json().encode(), if_generation=condition)
+        return open_usage(self._uri).write(
+            self._order.name(), entry.model_dump_json().encode(), if_generation=condition
+        )
 
 
 def _hash(*parts: str) -> str:

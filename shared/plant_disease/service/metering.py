@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from plant_disease.plans import Endpoint, Plan
 from plant_disease.service.auth import Caller, caller
-from plant_disease.service.idempotency import Answer, Claim, Order, Replay, open_answers
+from plant_disease.service.idempotency import Answer, Claim, Order, Replay
 from plant_disease.service.limits import Limiter, Standing
 from plant_disease.service.patience import GivenUp, Patience
 from plant_disease.service.telemetry import record
@@ -83,7 +83,7 @@ class Meter:
         if key is None or self._settings.usage_uri is None or self._caller.key_id is None:
             return None
         self._order = Order(self._caller.subject, key, _fingerprint(self._request))
-        return Claim(open_answers(self._settings.usage_uri), self._order, self._settings.batch_timeout_s)
+        return Claim(self._settings.usage_uri, self._order, self._settings.batch_timeout_s)
 
     @property
     def keeps_answer(self) -> bool:

@@ -2,17 +2,28 @@
 
 import atexit
 import threading
+from functools import lru_cache
 
 from plant_disease.errors import ConfigurationError, PlantDiseaseError
 from plant_disease.service.periodic import Periodic
 from plant_disease.service.telemetry import logger
 from plant_disease.settings import Settings
-from plant_disease.storage import Limits, check_uri, open_store
+from plant_disease.storage import Limits, Store, check_uri, open_store
 from plant_disease.usage import UsageEvent, write_events
 
 _LIMITS = Limits(connect_s=2, read_s=5, attempt_s=8, attempts=2)
 _MOST_KEPT = 100_000
 """Events that wait for a store that is out of reach; the log has them all."""
+
+
+@lru_cache(maxsize=4)
+def open_usage(uri: str) -> Store:
+    """The one store, and with it the one client, of usage events and kept answers. Imports an SDK; not for event loops.
+
+    Raises:
+        StorageError: see `open_store`.
+    """
+    return open_store(uri, limits=_LIMITS)
 
 
 class UsageLog:
@@ -72,8 +83,8 @@ class UsageLog:
             if not events:
                 return
             try:
-                write_events(open_store(str(self._settings.usage_uri), limits=_LIMITS), events)
-            except (PlantDiseaseError, ValueError) as error:
+                write_events(open_usage(str(self._settings.usage_uri)), events)
+            except PlantDiseaseError as error:
                 self._keep(events, error)
             else:
                 if self._is_cut_off:
