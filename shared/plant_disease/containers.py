@@ -12,6 +12,9 @@ from plant_disease.errors import UnreadableImage, UnsupportedFormat
 
 Format = Literal["JPEG", "PNG", "WEBP"]
 
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+"""How files of these formats are called, in lower case. It says nothing about what they are."""
+
 _MAX_SEGMENTS = 20_000
 """Segments or chunks of one file. The honest have up to a few thousand; the smallest fit millions into 10 MiB."""
 

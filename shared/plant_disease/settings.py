@@ -18,10 +18,15 @@ from plant_disease.runtimes import PrecisionName, RuntimeName
 _PACKAGE = Path(__file__).parent
 
 
+def bundled(folder: str) -> Path:
+    """A folder that is shipped along: inside an installed package, or at the root of a checkout."""
+    installed = _PACKAGE / folder
+    return installed if installed.is_dir() else _PACKAGE.parent.parent / folder
+
+
 def bundled_models() -> str:
-    """The folder of the bundled default model: inside an installed package, or `models/` of a checkout."""
-    installed = _PACKAGE / "models"
-    return str(installed if installed.is_dir() else _PACKAGE.parent.parent / "models")
+    """The folder of the bundled default model."""
+    return str(bundled("models"))
 
 
 Networks = tuple[IPv4Network | IPv6Network, ...]
@@ -52,7 +57,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="PLANT_", frozen=True, env_ignore_empty=True, validate_default=False)
 
     model_uri: str = Field(
-        default_factory=bundled_models, description="Folder, `gs://` or `s3://` with the model versions."
+        default_factory=bundled_models,
+        description="Folder, `gs://` or `s3://` with the model versions.",
     )
     model_version: Version | None = Field(None, description="Serve this version and ignore the channel.")
     model_channel: str = Field(

@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 COLUMNS: dict[str, type] = {
@@ -26,7 +27,7 @@ COLUMNS: dict[str, type] = {
 }
 """The columns of a table of outcomes, and what stands in them. What does not apply to a photo is left empty."""
 
-BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
+_BOM = "\N{ZERO WIDTH NO-BREAK SPACE}"
 """At the start of a file it tells Excel that this is UTF-8."""
 
 _FORMULA = re.compile(r"^(?=[\t\r\n])|(?:^|[;,|\t\r\n])(?=\s*[=+@\-\uff1d\uff0b\uff0d\uff20])")
@@ -51,14 +52,11 @@ def row(item: dict[str, Any]) -> dict[str, Any]:
     return {name: cells.get(name) for name in COLUMNS}
 
 
-def csv_head() -> str:
-    """The first line of a CSV file."""
-    return BOM + _line(list(COLUMNS))
-
-
-def csv_line(cells: dict[str, Any]) -> str:
-    """A row as a line of CSV (RFC 4180). No cell is a formula, whatever a photo is called."""
-    return _line([_harmless(value) for value in cells.values()])
+def csv_lines(items: Iterable[dict[str, Any]]) -> Iterator[str]:
+    """Items as CSV (RFC 4180), the names of the columns first. No cell is a formula, whatever a photo is called."""
+    yield _BOM + _line(list(COLUMNS))
+    for item in items:
+        yield _line([_harmless(value) for value in row(item).values()])
 
 
 def _harmless(value: Any) -> Any:

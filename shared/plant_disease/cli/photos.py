@@ -6,10 +6,9 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 
 from plant_disease.batch import Source
+from plant_disease.containers import SUFFIXES
 from plant_disease.errors import ImageTooLarge, TooLarge
 from plant_disease.storage import Store, is_name, open_store
-
-_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
 
 
 def find_photos(places: Sequence[str], *, max_bytes: int) -> list[Source]:
@@ -79,4 +78,4 @@ def _read(store: Store, name: str, max_bytes: int) -> bytes:
 
 
 def _is_photo(name: str) -> bool:
-    return name.lower().endswith(_SUFFIXES)
+    return name.lower().endswith(SUFFIXES)

@@ -51,8 +51,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def _write_csv(path: Path, items: Items) -> None:
     with path.open("w", encoding="utf-8", newline="") as file:
-        file.write(tables.csv_head())
-        file.writelines(tables.csv_line(tables.row(item)) for item in items)
+        file.writelines(tables.csv_lines(items))
 
 
 def _write_jsonl(path: Path, items: Items) -> None:

@@ -47,7 +47,7 @@ class RunningBatch:
     ) -> None:
         self._model = ModelIdentity.of(classifier.bundle)
         self._told: asyncio.Queue[Outcome | None] = asyncio.Queue()
-        self._succeeded = self._failed = 0
+        self._total = len(sources)
         self._task = engine.begin_batch(
             classifier, sources, self._told.put_nowait, top_k=top_k, crops=crops, deadline=deadline
         )
@@ -68,8 +68,7 @@ class RunningBatch:
 
     async def as_table(self) -> str:
         """A table as CSV."""
-        outcomes = await self._in_order()
-        return tables.csv_head() + "".join(tables.csv_line(tables.row(outcome.as_dict())) for outcome in outcomes)
+        return "".join(tables.csv_lines(outcome.as_dict() for outcome in await self._in_order()))
 
     async def _in_order(self) -> list[Outcome]:
         async with aclosing(self._outcomes()) as outcomes:
@@ -81,19 +80,18 @@ class RunningBatch:
             with noted.timed("batch"):
                 while (outcome := await self._told.get()) is not None:
                     if isinstance(outcome.result, Judged):
-                        self._succeeded += 1
                         noted.judged(outcome.result.diagnosis.decision)
                     else:
-                        self._failed += 1
                         noted.problems[outcome.result.code] += 1
                     yield outcome
                 await self._task
         finally:
             self._task.cancel()
-            noted.fields["failed"] = self._failed
+            noted.fields["failed"] = noted.problems.total()
 
     def _end(self) -> BatchEnd:
-        summary = BatchSummary(total=self._succeeded + self._failed, succeeded=self._succeeded, failed=self._failed)
+        succeeded = record().diagnosed
+        summary = BatchSummary(total=self._total, succeeded=succeeded, failed=self._total - succeeded)
         return BatchEnd(request_id=record().request_id, model=self._model, summary=summary)
 
 

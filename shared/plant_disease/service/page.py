@@ -13,10 +13,8 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-import plant_disease
 from plant_disease.errors import ConfigurationError
-
-_PACKAGE = Path(plant_disease.__file__).parent
+from plant_disease.settings import bundled
 
 _DOCUMENTATION = "docs"
 """docs.html, and what it consists of in the folder of that name."""
@@ -33,12 +31,6 @@ _TYPES = {
     ".webmanifest": "application/manifest+json",
 }
 _COMPRESSED = ("text/", "application/json", "application/manifest+json", "image/svg+xml")
-
-
-def bundled_page() -> Path:
-    """The folder of the page: inside an installed package, or `static_ui/` of a checkout."""
-    installed = _PACKAGE / "static_ui"
-    return installed if installed.is_dir() else _PACKAGE.parent.parent / "static_ui"
 
 
 class PageConfig(BaseModel):
@@ -158,7 +150,7 @@ def page_routes(config: Path | None = None) -> APIRouter:
     Raises:
         ConfigurationError: the config.json cannot be used.
     """
-    folder = bundled_page()
+    folder = bundled("static_ui")
     config = config or folder / "config.json"
     policy = PageConfig.read(config).policy()
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.suffix in _TYPES}
@@ -168,7 +160,7 @@ def page_routes(config: Path | None = None) -> APIRouter:
 
 def documentation_routes() -> APIRouter:
     """/docs, and what it consists of."""
-    folder = bundled_page()
+    folder = bundled("static_ui")
     files = {f"{_DOCUMENTATION}/{path.name}": path for path in (folder / _DOCUMENTATION).glob("*.*")}
     return _routes({**files, _DOCUMENTATION: folder / f"{_DOCUMENTATION}.html"}, PageConfig().policy())
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from plant_disease import images
+from plant_disease.containers import SUFFIXES
 from plant_disease.errors import ImageError
 from plant_disease.images import Pixels
 from plant_disease.training.provenance import Provenance
@@ -14,8 +15,6 @@ from plant_disease.training.recipe import Recipe, RecipeError
 
 NON_LEAF = -1
 """The label of a picture without a leaf."""
-
-_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +119,7 @@ def non_leaves(folder: Path, *, source: int = 0) -> list[Example]:
 
 def photos(folder: Path) -> list[Path]:
     """The image files directly in a folder, sorted; none where the folder does not exist."""
-    return sorted(p for p in folder.glob("*") if p.suffix.lower() in _SUFFIXES)
+    return sorted(p for p in folder.glob("*") if p.suffix.lower() in SUFFIXES)
 
 
 def split(examples: list[Example], holdout: float, provenance: Provenance) -> tuple[list[Example], list[Example]]:
