@@ -19,11 +19,14 @@ BIN := $(VENV)/bin
 CHROMIUM := $(if $(wildcard /usr/bin/chromium),,$(VENV)/chromium/chromium)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
+# Readies providers for terraform where its registry is out of reach.
+TERRAFORM_SETUP ?= $(if $(wildcard ../shared/tools),../shared/tools/terraform-offline/setup && ../shared/tools/terraform-aws/tf version,true)
+
 # For `docker build`, such as --network=host, or --build-context wheels=FOLDER with a wheel of torch.
 DOCKER_BUILD_ARGS ?=
 IMAGES := predict batch explain
 
-.PHONY: help run test test-monitoring lint format bench train-env clean lock images test-images sbom screenshots
+.PHONY: help run test test-monitoring test-terraform lint format bench train-env clean lock images test-images sbom screenshots
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -36,6 +39,10 @@ test: $(VENV)/.dev ## Set everything up and run the whole test suite (ARGS="-k i
 
 test-monitoring: $(VENV)/.dev ## Run the tests that need Prometheus and Alertmanager (docs/monitoring.md)
 	$(BIN)/python -m pytest -m monitoring $(ARGS)
+
+test-terraform: $(VENV)/.dev $(VENV)/.terraform ## Run the tests that need terraform (terraform/README.md)
+	{ $(TERRAFORM_SETUP); } > /dev/null
+	$(BIN)/python -m pytest -m terraform $(ARGS)
 
 lint: $(VENV)/.dev ## Check style and types
 	$(BIN)/ruff check .
@@ -101,6 +108,12 @@ $(VENV)/.dev: pyproject.toml $(VENV)/.torch $(BIN)/aws-lambda-rie $(CHROMIUM)
 	@echo "Setting up $(VENV) for development, some minutes ..."
 	$(PIP) --editable ".[dev]" torch==$(TORCH) torchvision==$(TORCHVISION)
 	touch $@ $(VENV)/.serve $(VENV)/.train
+
+# All of moto, and checkov: their dependencies do not go together with ours.
+$(VENV)/.terraform: | $(BIN)/python
+	$(PYTHON) -m venv $(VENV)/terraform
+	$(VENV)/terraform/bin/python -m pip install --quiet --disable-pip-version-check "moto[all,server]>=5.1,<6" "checkov>=3.2,<4"
+	touch $@
 
 # AWS publishes its Lambda Runtime Interface Emulator inside the wheel of aws-sam-cli; only that file is wanted.
 RIE_WHEEL := aws-sam-cli==1.170.0

@@ -1,0 +1,1 @@
+"""Tests of terraform/. What needs terraform itself has the marker `terraform`: `make test-terraform`."""
