@@ -1,0 +1,109 @@
+locals {
+  # As kubernetes/base/ingress.yaml has them. /metrics is not among them.
+  paths = {
+    predict = concat(
+      flatten([for path in ["/predict", "/classes", "/usage", "/uploads", "/uploads/*", "/health/*"] : [path, "/v1${path}"]]),
+      ["/docs", "/docs/*", "/openapi.json"],
+    )
+    batch   = ["/batch", "/v1/batch"]
+    explain = ["/explain", "/v1/explain"]
+  }
+  # One of each, which the load balancer's own tests ask for before a change is taken.
+  probes = { "/predict" = "predict", "/v1/uploads/a" = "predict", "/health/ready" = "predict", "/batch" = "batch", "/v1/explain" = "explain" }
+
+  endpoints = merge([
+    for function, services in var.services : {
+      for region, service in services : "${function}-${region}" => { region = region, service = service }
+    }
+  ]...)
+}
+
+resource "google_compute_url_map" "paths" {
+  project         = var.project
+  name            = var.name
+  default_service = var.page
+
+  host_rule {
+    hosts        = [var.domain]
+    path_matcher = "paths"
+  }
+
+  path_matcher {
+    name            = "paths"
+    default_service = var.page
+
+    dynamic "path_rule" {
+      for_each = local.paths
+      content {
+        paths   = path_rule.value
+        service = google_compute_backend_service.function[path_rule.key].id
+      }
+    }
+  }
+
+  dynamic "test" {
+    for_each = local.probes
+    content {
+      host    = var.domain
+      path    = test.key
+      service = google_compute_backend_service.function[test.value].id
+    }
+  }
+
+  test {
+    host    = var.domain
+    path    = "/metrics"
+    service = var.page
+  }
+}
+
+resource "google_compute_backend_service" "function" {
+  for_each = var.services
+
+  project               = var.project
+  name                  = "${var.name}-${each.key}"
+  load_balancing_scheme = "EXTERNAL_MANAGED"
+  protocol              = "HTTPS"
+  security_policy       = var.security_policy
+
+  dynamic "backend" {
+    for_each = each.value
+    content {
+      group = google_compute_region_network_endpoint_group.service["${each.key}-${backend.key}"].id
+    }
+  }
+
+  # Serverless backends have no health checks. A region that fails five times in a row is left alone for half a minute, then tried again.
+  outlier_detection {
+    consecutive_errors                    = 5
+    consecutive_gateway_failure           = 5
+    enforcing_consecutive_errors          = 100
+    enforcing_consecutive_gateway_failure = 100
+    # With two regions one of them; never both.
+    max_ejection_percent = 50
+    interval {
+      seconds = 1
+    }
+    base_ejection_time {
+      seconds = 30
+    }
+  }
+
+  log_config {
+    enable      = true
+    sample_rate = 1.0
+  }
+}
+
+resource "google_compute_region_network_endpoint_group" "service" {
+  for_each = local.endpoints
+
+  project               = var.project
+  name                  = "${var.name}-${each.key}"
+  region                = each.value.region
+  network_endpoint_type = "SERVERLESS"
+
+  cloud_run {
+    service = each.value.service
+  }
+}

@@ -1,0 +1,9 @@
+output "bucket" {
+  description = "Name of the bucket."
+  value       = google_storage_bucket.models.name
+}
+
+output "uri" {
+  description = "What PLANT_MODEL_URI is set to."
+  value       = "gs://${google_storage_bucket.models.name}"
+}

@@ -1,0 +1,99 @@
+locals {
+  # The first 8 KB of a body are compared with signatures of text (https://cloud.google.com/armor/docs/security-policy-overview#post-limitation).
+  # A JPEG is noise to them and is refused by chance. So requests with a body, which are photos, are let through here: the functions
+  # hold every body to be a photo or a closed model (docs/security.md). What has none is looked at whole.
+  without_body = "(request.method == 'GET' || request.method == 'HEAD' || request.method == 'OPTIONS')"
+  attacks      = ["sqli", "xss", "lfi", "rfi", "rce", "protocolattack", "sessionfixation"]
+
+  key    = "has(request.headers['x-api-key'])"
+  bearer = "has(request.headers['authorization'])"
+}
+
+resource "google_compute_security_policy" "edge" {
+  project     = var.project
+  name        = var.name
+  description = "What is refused before it reaches a function"
+  type        = "CLOUD_ARMOR"
+
+  dynamic "rule" {
+    for_each = local.attacks
+    content {
+      action      = "deny(403)"
+      priority    = 1000 + rule.key
+      description = "${rule.value}, in requests without a photo"
+      match {
+        expr {
+          expression = "${local.without_body} && evaluatePreconfiguredWaf('${rule.value}-v33-stable', {'sensitivity': 1})"
+        }
+      }
+    }
+  }
+
+  rule {
+    action      = "deny(403)"
+    priority    = 1100
+    description = "Scanners, which name themselves in a header"
+    match {
+      expr {
+        expression = "${local.without_body} && evaluatePreconfiguredWaf('scannerdetection-v33-stable', {'sensitivity': 1})"
+      }
+    }
+  }
+
+  rule {
+    action      = "deny(403)"
+    priority    = 1200
+    description = "Log4j and other signatures too long to be in a photo by chance"
+    match {
+      expr {
+        expression = "evaluatePreconfiguredWaf('cve-canary', {'sensitivity': 1})"
+      }
+    }
+  }
+
+  dynamic "rule" {
+    for_each = [
+      { match = local.key, on = "HTTP_HEADER", header = "x-api-key", requests = var.requests_per_minute_by_key },
+      { match = local.bearer, on = "HTTP_HEADER", header = "authorization", requests = var.requests_per_minute_by_key },
+      { match = "true", on = "IP", header = null, requests = var.requests_per_minute_by_address },
+    ]
+    content {
+      action      = "throttle"
+      priority    = 2000 + rule.key
+      description = "Requests a minute by ${rule.value.header == null ? "address" : rule.value.header}"
+      match {
+        expr {
+          expression = rule.value.match
+        }
+      }
+      rate_limit_options {
+        conform_action      = "allow"
+        exceed_action       = "deny(429)"
+        enforce_on_key      = rule.value.on
+        enforce_on_key_name = rule.value.header
+        rate_limit_threshold {
+          count        = rule.value.requests
+          interval_sec = 60
+        }
+      }
+    }
+  }
+
+  rule {
+    action      = "allow"
+    priority    = 2147483647
+    description = "The rest; a policy must end with this rule"
+    match {
+      versioned_expr = "SRC_IPS_V1"
+      config {
+        src_ip_ranges = ["*"]
+      }
+    }
+  }
+
+  adaptive_protection_config {
+    layer_7_ddos_defense_config {
+      enable = var.adaptive
+    }
+  }
+}

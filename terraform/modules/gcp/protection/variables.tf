@@ -1,0 +1,25 @@
+variable "project" {
+  description = "Id of the Google Cloud project."
+  type        = string
+}
+
+variable "name" {
+  description = "Name of the security policy."
+  type        = string
+}
+
+variable "requests_per_minute_by_key" {
+  description = "Requests that one API key may send in a minute."
+  type        = number
+}
+
+variable "requests_per_minute_by_address" {
+  description = "Requests without a key that may come from one address in a minute."
+  type        = number
+}
+
+variable "adaptive" {
+  description = "Whether Cloud Armor learns what is usual, and proposes rules against floods."
+  type        = bool
+  default     = false
+}

@@ -1,0 +1,9 @@
+output "bucket" {
+  description = "Name of the bucket."
+  value       = google_storage_bucket.uploads.name
+}
+
+output "uri" {
+  description = "What PLANT_UPLOADS_URI is set to."
+  value       = "gs://${google_storage_bucket.uploads.name}"
+}

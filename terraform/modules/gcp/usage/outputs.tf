@@ -1,0 +1,9 @@
+output "uri" {
+  description = "What PLANT_USAGE_URI is set to."
+  value       = "gs://${google_storage_bucket.usage.name}"
+}
+
+output "table" {
+  description = "Table of the events in BigQuery; it appears with the first of them."
+  value       = "${var.project}.${google_bigquery_dataset.usage.dataset_id}.run_googleapis_com_stdout"
+}
