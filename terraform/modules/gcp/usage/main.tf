@@ -44,12 +44,17 @@ resource "google_storage_bucket_iam_member" "writers" {
   member = each.value
 }
 
+locals {
+  # BigQuery has no location ASIA.
+  dataset_location = var.placement.location == "ASIA" ? var.placement.regions[0] : var.placement.location
+}
+
 # The same events from the log lines, as a table.
 resource "google_bigquery_dataset" "usage" {
   #checkov:skip=CKV_GCP_81: events hold no photo, name or address; Google's own encryption is enough
   project                         = var.project
   dataset_id                      = replace("${var.name}_usage", "-", "_")
-  location                        = var.placement.location
+  location                        = local.dataset_location
   default_partition_expiration_ms = var.retention_days * 24 * 3600 * 1000
   delete_contents_on_destroy      = !var.deletion_protection
   labels                          = var.labels

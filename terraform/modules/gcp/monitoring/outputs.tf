@@ -1,0 +1,9 @@
+output "dashboard_url" {
+  description = "Address of the dashboard."
+  value       = "https://console.cloud.google.com/monitoring/dashboards/builder/${element(split("/", google_monitoring_dashboard.service.id), -1)}?project=${var.project}"
+}
+
+output "email_channels" {
+  description = "Notification channels of the email addresses."
+  value       = local.emails
+}
