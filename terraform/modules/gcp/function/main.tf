@@ -1,9 +1,3 @@
-resource "google_service_account" "function" {
-  project      = var.project
-  account_id   = var.name
-  display_name = "The function ${var.name}"
-}
-
 locals {
   settings = { for name, value in var.environment : name => value if value != null }
   traced   = var.collector_image != null
@@ -37,7 +31,7 @@ resource "google_cloud_run_v2_service" "function" {
 
   template {
     revision                         = var.canary == null ? local.revision.stable : local.revision.canary
-    service_account                  = google_service_account.function.email
+    service_account                  = var.service_account
     execution_environment            = "EXECUTION_ENVIRONMENT_GEN2"
     max_instance_request_concurrency = var.settings.concurrency
     timeout                          = "${var.settings.timeout_s}s"
@@ -201,5 +195,5 @@ resource "google_project_iam_member" "traces" {
 
   project = var.project
   role    = each.key
-  member  = google_service_account.function.member
+  member  = "serviceAccount:${var.service_account}"
 }

@@ -4,13 +4,18 @@ variable "project" {
 }
 
 variable "name" {
-  description = "Name of the services and of their identity, such as plant-disease-predict."
+  description = "Name of the services, such as plant-disease-predict."
   type        = string
 }
 
 variable "regions" {
   description = "Regions, one service in each."
   type        = list(string)
+}
+
+variable "service_account" {
+  description = "Email address of the identity of the function."
+  type        = string
 }
 
 variable "image" {
