@@ -63,8 +63,8 @@ run "load_balancer" {
     error_message = "HTTP is not redirected."
   }
   assert {
-    condition     = alltrue([for backend in google_compute_backend_service.function : length(backend.backend) == 2 && length(backend.outlier_detection) == 1 && backend.security_policy == "edge"])
-    error_message = "A backend has not both regions, does not leave a failing one alone, or is not protected."
+    condition     = alltrue([for backend in google_compute_backend_service.function : length(backend.outlier_detection) == 1 && backend.security_policy == "edge"]) && length(google_compute_region_network_endpoint_group.service) == 6
+    error_message = "A function is not behind the load balancer in both regions, does not leave a failing one alone, or is not protected."
   }
 }
 
