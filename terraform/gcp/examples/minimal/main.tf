@@ -11,8 +11,3 @@ module "plant_disease" {
     explain = "sha256:3333333333333333333333333333333333333333333333333333333333333333"
   }
 }
-
-output "records" {
-  description = "DNS records to set."
-  value       = module.plant_disease.records
-}
