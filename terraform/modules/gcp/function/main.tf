@@ -108,13 +108,13 @@ resource "google_cloud_run_v2_service" "function" {
         }
       }
 
-      # A revision without a model never gets a request: the one before goes on.
+      # As on Kubernetes: without a model an instance lives and gets no requests. So the first apply succeeds before a model is published.
       startup_probe {
         period_seconds    = 2
         timeout_seconds   = 2
         failure_threshold = 30
         http_get {
-          path = "/health/ready"
+          path = "/health/live"
         }
       }
       readiness_probe {
