@@ -38,7 +38,7 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "this" {
 resource "aws_s3_bucket_versioning" "this" {
   bucket = aws_s3_bucket.this.id
   versioning_configuration {
-    status = var.versioned ? "Enabled" : "Suspended"
+    status = var.versioned ? "Enabled" : "Disabled"
   }
 }
 
