@@ -59,7 +59,7 @@ resource "aws_cloudwatch_dashboard" "this" {
       for number, metric in [["Invocations", "Sum"], ["Errors", "Sum"], ["Duration", "p95"], ["ConcurrentExecutions", "Maximum"]] : {
         type = "metric", x = 12 * (number % 2), y = 6 * floor(number / 2), width = 12, height = 6
         properties = {
-          title = metric[0], region = var.region, stat = metric[1], period = 60
+          title   = metric[0], region = var.region, stat = metric[1], period = 60
           metrics = [for name in values(var.functions) : ["AWS/Lambda", metric[0], "FunctionName", name]]
         }
       }

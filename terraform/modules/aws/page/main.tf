@@ -2,7 +2,7 @@
 locals {
   types = {
     html = "text/html", css = "text/css", js = "text/javascript", json = "application/json", svg = "image/svg+xml",
-    png = "image/png", jpg = "image/jpeg", webmanifest = "application/manifest+json"
+    png  = "image/png", jpg = "image/jpeg", webmanifest = "application/manifest+json"
   }
   files   = setsubtract(fileset(var.folder, "**"), ["config.json"])
   connect = join(" ", ["'self'", var.api_url, var.upload_origin])

@@ -125,8 +125,8 @@ resource "aws_glue_catalog_table" "this" {
     }
     dynamic "columns" {
       for_each = {
-        event_id = "string", time = "string", key_id = "string", endpoint = "string", photos = "int", diagnosed = "int",
-        uncertain = "int", rejected = "int", model_version = "string", request_id = "string",
+        event_id        = "string", time = "string", key_id = "string", endpoint = "string", photos = "int", diagnosed = "int",
+        uncertain       = "int", rejected = "int", model_version = "string", request_id = "string",
         idempotency_key = "string", ms = "double", outcome = "string"
       }
       content {
