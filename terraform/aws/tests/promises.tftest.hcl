@@ -35,66 +35,26 @@ run "two_regions" {
   }
 }
 
-run "name" {
+# One plan for all of them: each has to be refused.
+run "mistakes_are_refused" {
   command = plan
   variables {
-    name = "No"
+    name               = "No"
+    domain             = "https://plants.example.com"
+    zone_id            = "plants.example.com"
+    regions            = ["eu-west-1", "eu-west-1"]
+    registry           = "docker.io/plants"
+    image_tag          = "latest"
+    image_digests      = { predict = "sha256:short" }
+    functions          = { predict = { canary = { digest = "1.0.1", percent = 10 } }, batch = {}, explain = {} }
+    limits             = { store = "redis" }
+    uploads            = { retention_days = 0 }
+    usage              = { retention_days = 1 }
+    budget             = { monthly_usd = 0 }
+    log_retention_days = 31
   }
-  expect_failures = [var.name]
-}
-
-run "domain" {
-  command = plan
-  variables {
-    domain = "https://plants.example.com"
-  }
-  expect_failures = [var.domain]
-}
-
-run "zone_id" {
-  command = plan
-  variables {
-    zone_id = "plants.example.com"
-  }
-  expect_failures = [var.zone_id]
-}
-
-run "regions" {
-  command = plan
-  variables {
-    regions = ["eu-west-1", "eu-west-1"]
-  }
-  expect_failures = [var.regions]
-}
-
-run "image_tag" {
-  command = plan
-  variables {
-    image_tag = "latest"
-  }
-  expect_failures = [var.image_tag]
-}
-
-run "image_digests" {
-  command = plan
-  variables {
-    image_digests = { predict = "sha256:short" }
-  }
-  expect_failures = [var.image_digests]
-}
-
-run "canary" {
-  command = plan
-  variables {
-    functions = { predict = { canary = { digest = "1.0.1", percent = 10 } }, batch = {}, explain = {} }
-  }
-  expect_failures = [var.functions]
-}
-
-run "limits" {
-  command = plan
-  variables {
-    limits = { store = "redis" }
-  }
-  expect_failures = [var.limits]
+  expect_failures = [
+    var.name, var.domain, var.zone_id, var.regions, var.registry, var.image_tag, var.image_digests, var.functions,
+    var.limits, var.uploads, var.usage, var.budget, var.log_retention_days,
+  ]
 }
