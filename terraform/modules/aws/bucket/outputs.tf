@@ -1,6 +1,7 @@
 output "name" {
   description = "Name of the bucket, once it is versioned and closed."
   value       = aws_s3_bucket_versioning.this.bucket
+  depends_on  = [aws_s3_bucket_policy.this]
 }
 
 output "arn" {
