@@ -1,0 +1,15 @@
+output "name" {
+  description = "Name of the bucket, once it is versioned and closed."
+  value       = aws_s3_bucket_versioning.this.bucket
+  depends_on  = [aws_s3_bucket_policy.this]
+}
+
+output "arn" {
+  description = "ARN of the bucket."
+  value       = aws_s3_bucket.this.arn
+}
+
+output "regional_domain_name" {
+  description = "Host name of the bucket in its region."
+  value       = aws_s3_bucket.this.bucket_regional_domain_name
+}

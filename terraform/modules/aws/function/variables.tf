@@ -1,0 +1,62 @@
+variable "name" {
+  description = "Name of the function."
+  type        = string
+}
+
+variable "region" {
+  description = "Its region; the role is named after it, because roles are those of all regions."
+  type        = string
+}
+
+variable "image" {
+  description = "REPOSITORY@sha256:…"
+  type        = string
+}
+
+variable "memory_mb" {
+  description = "Memory; 1769 MB come with one CPU."
+  type        = number
+}
+
+variable "timeout_s" {
+  description = "Seconds for one request."
+  type        = number
+}
+
+variable "min_instances" {
+  description = "Provisioned concurrency of the alias."
+  type        = number
+  default     = 0
+}
+
+variable "max_instances" {
+  description = "Reserved concurrency; null: whatever the account has left."
+  type        = number
+  default     = null
+}
+
+variable "snap_start" {
+  description = "Whether copies start from a snapshot; not together with min_instances."
+  type        = bool
+  default     = false
+}
+
+variable "environment" {
+  description = "Environment; no secrets."
+  type        = map(string)
+}
+
+variable "permissions" {
+  description = "Statements of the role by name."
+  type        = map(object({ actions = list(string), resources = list(string) }))
+}
+
+variable "kms_key_arn" {
+  description = "Key for environment and logs."
+  type        = string
+}
+
+variable "log_retention_days" {
+  description = "Days for which logs are kept."
+  type        = number
+}

@@ -1,0 +1,170 @@
+# The whole service in one region.
+data "aws_caller_identity" "this" {}
+data "aws_elb_service_account" "this" {
+  region = var.region
+}
+
+locals {
+  bucket_prefix = "${var.name}-${data.aws_caller_identity.this.account_id}-${var.region}"
+  shared        = ["/predict", "/classes", "/usage", "/uploads", "/uploads/*", "/health/*", "/docs", "/docs/*", "/openapi.json"]
+  paths         = { for function, paths in { predict = local.shared, batch = ["/batch"], explain = ["/explain"] } : function => concat(paths, [for path in paths : "/v1${path}"]) }
+
+  # A canary is a function of its own with a share of the requests: an alias can only weigh versions whose numbers are
+  # known, which they are not before they are published.
+  instances = merge(
+    { for key, function in var.functions : key => merge(function, { function = key, image = var.images[key], weight = 100 - try(function.canary.percent, 0) }) },
+    { for key, function in var.functions : "${key}-canary" => merge(function, {
+      function = key, image = "${split("@", var.images[key])[0]}@${function.canary.digest}", weight = function.canary.percent, min_instances = 0
+    }) if function.canary != null },
+  )
+
+  environment = merge({
+    PLANT_AUTH            = var.auth.required ? "required" : "off"
+    PLANT_API_KEYS_URI    = "s3://${module.bucket["keys"].name}/keys.json"
+    PLANT_MODEL_URI       = "s3://${module.bucket["models"].name}/models"
+    PLANT_UPLOADS_URI     = "s3://${module.bucket["uploads"].name}/in"
+    PLANT_USAGE_URI       = "s3://${module.bucket["usage"].name}/usage"
+    PLANT_CORS_ORIGINS    = "https://${var.domain}"
+    PLANT_LIMITS_URI      = var.limits_table == null ? "memory://" : "dynamodb://${var.limits_table}"
+    PLANT_LIMITS_ON_ERROR = var.limits_on_error
+    PLANT_METRICS         = "on"
+    PLANT_MAX_BODY_BYTES  = "1048576" # of the load balancer, to Lambda
+    PLANT_MODEL_CHANNEL   = var.model.channel
+    PLANT_TRUSTED_PROXIES = "0"
+  }, var.model.version == null ? {} : { PLANT_MODEL_VERSION = var.model.version }, var.auth.anonymous_plan == null ? {} : { PLANT_ANONYMOUS_PLAN = var.auth.anonymous_plan })
+
+  permissions = merge({
+    ReadModelsAndKeys = { actions = ["s3:GetObject"], resources = ["${module.bucket["models"].arn}/models/*", "${module.bucket["keys"].arn}/keys.json"] }
+    Uploads           = { actions = ["s3:GetObject", "s3:PutObject"], resources = ["${module.bucket["uploads"].arn}/in/*"] }
+    Usage             = { actions = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], resources = ["${module.bucket["usage"].arn}/usage/*"] }
+    # Without it, S3 says "denied" of what is not there.
+    List = { actions = ["s3:ListBucket"], resources = [for bucket in ["models", "keys", "uploads", "usage"] : module.bucket[bucket].arn] }
+    Key  = { actions = ["kms:Decrypt", "kms:GenerateDataKey"], resources = [module.encryption.key_arn] }
+    }, var.limits_table == null ? {} : {
+    Limits = { actions = ["dynamodb:GetItem", "dynamodb:UpdateItem"], resources = ["arn:aws:dynamodb:${var.region}:${data.aws_caller_identity.this.account_id}:table/${var.limits_table}"] }
+  })
+}
+
+module "encryption" {
+  source = "../encryption"
+  name   = var.name
+  region = var.region
+}
+
+module "bucket" {
+  for_each = {
+    models  = { versioned = true, expire_days = {}, put_origins = [] }
+    keys    = { versioned = true, expire_days = {}, put_origins = [] }
+    uploads = { versioned = false, expire_days = { uploads = { prefix = "in/", days = var.uploads_retention_days } }, put_origins = ["https://${var.domain}"] }
+    usage = {
+      versioned = false, put_origins = [], expire_days = {
+        events  = { prefix = "events/", days = var.usage_retention_days }
+        files   = { prefix = "usage/dt=", days = var.usage_retention_days }
+        answers = { prefix = "usage/answers/", days = 1 }
+        athena  = { prefix = "athena/", days = 7 }
+      }
+    }
+  }
+  source        = "../bucket"
+  name          = "${local.bucket_prefix}-${each.key}"
+  kms_key_arn   = module.encryption.key_arn
+  versioned     = each.value.versioned
+  expire_days   = each.value.expire_days
+  put_origins   = each.value.put_origins
+  force_destroy = !var.deletion_protection
+}
+
+data "aws_iam_policy_document" "access_logs" {
+  statement {
+    actions   = ["s3:PutObject"]
+    resources = ["arn:aws:s3:::${local.bucket_prefix}-access/AWSLogs/${data.aws_caller_identity.this.account_id}/*"]
+    principals {
+      type        = "AWS"
+      identifiers = [data.aws_elb_service_account.this.arn]
+    }
+  }
+}
+
+# The load balancer's logs: it writes only where S3's own key encrypts.
+module "access_logs" {
+  source        = "../bucket"
+  name          = "${local.bucket_prefix}-access"
+  versioned     = false
+  expire_days   = { logs = { prefix = "", days = var.log_retention_days } }
+  policies      = [data.aws_iam_policy_document.access_logs.json]
+  force_destroy = !var.deletion_protection
+}
+
+module "function" {
+  for_each           = local.instances
+  source             = "../function"
+  name               = "${var.name}-${each.key}"
+  region             = var.region
+  image              = each.value.image
+  memory_mb          = each.value.memory_mb
+  timeout_s          = each.value.timeout_s
+  min_instances      = each.value.min_instances
+  max_instances      = each.value.max_instances
+  snap_start         = each.value.snap_start
+  environment        = merge(local.environment, each.value.environment)
+  permissions        = local.permissions
+  kms_key_arn        = module.encryption.key_arn
+  log_retention_days = var.log_retention_days
+}
+
+module "network" {
+  source = "../network"
+  name   = var.name
+}
+
+module "certificate" {
+  source        = "../certificate"
+  domain        = "api.${var.domain}"
+  zone_id       = var.zone_id
+  create_record = var.primary
+}
+
+module "load_balancer" {
+  source              = "../load_balancer"
+  name                = var.name
+  vpc_id              = module.network.vpc_id
+  subnet_ids          = module.network.subnet_ids
+  certificate_arn     = module.certificate.arn
+  logs_bucket         = module.access_logs.name
+  paths               = local.paths
+  deletion_protection = var.deletion_protection
+  targets = { for key, instance in local.instances : key => {
+    function = instance.function, name = module.function[key].name, alias_arn = module.function[key].alias_arn, weight = instance.weight
+  } }
+}
+
+module "firewall" {
+  source                         = "../firewall"
+  name                           = var.name
+  load_balancer_arn              = module.load_balancer.arn
+  requests_per_minute_by_key     = var.protection.requests_per_minute_by_key
+  requests_per_minute_by_address = var.protection.requests_per_minute_by_address
+  log                            = var.protection.log
+  log_retention_days             = var.log_retention_days
+  kms_key_arn                    = module.encryption.key_arn
+}
+
+module "usage" {
+  source      = "../usage"
+  name        = var.name
+  region      = var.region
+  bucket      = { name = module.bucket["usage"].name, arn = module.bucket["usage"].arn }
+  kms_key_arn = module.encryption.key_arn
+  log_groups  = { for key, function in module.function : key => function.log_group }
+}
+
+module "monitoring" {
+  source      = "../monitoring"
+  name        = var.name
+  region      = var.region
+  functions   = { for key in keys(var.functions) : key => module.function[key].name }
+  kms_key_arn = module.encryption.key_arn
+  email       = var.alerts.email
+  sms         = var.alerts.sms
+  runbook_url = var.alerts.runbook_url
+}

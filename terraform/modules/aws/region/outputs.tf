@@ -1,0 +1,39 @@
+output "key_arn" {
+  description = "Key of the region."
+  value       = module.encryption.key_arn
+}
+
+output "load_balancer" {
+  description = "Its arn, dns_name and zone_id."
+  value       = module.load_balancer
+}
+
+output "buckets" {
+  description = "The buckets."
+  value       = { for key, bucket in module.bucket : key => { name = bucket.name, arn = bucket.arn, kms_key_arn = module.encryption.key_arn, domain = bucket.regional_domain_name } }
+}
+
+output "functions" {
+  description = "Names of the functions."
+  value       = { for key, function in module.function : key => function.name }
+}
+
+output "usage" {
+  description = "Table and workgroup of Athena."
+  value       = module.usage
+}
+
+output "dashboard_url" {
+  description = "The dashboard."
+  value       = module.monitoring.dashboard_url
+}
+
+output "alarms" {
+  description = "Names of the alarms."
+  value       = module.monitoring.alarms
+}
+
+output "images" {
+  description = "What runs."
+  value       = { for key, instance in local.instances : key => instance.image }
+}

@@ -1,0 +1,24 @@
+variable "name" {
+  description = "Prefix of everything."
+  type        = string
+}
+
+variable "region" {
+  description = "Region; roles are named after it."
+  type        = string
+}
+
+variable "bucket" {
+  description = "Where events are kept."
+  type        = object({ name = string, arn = string })
+}
+
+variable "kms_key_arn" {
+  description = "Key of the bucket."
+  type        = string
+}
+
+variable "log_groups" {
+  description = "Log groups of the functions."
+  type        = map(string)
+}
