@@ -48,7 +48,7 @@ def monthly(platform: str, work: Workload) -> float:
 
 
 def test_lambda_as_in_example_1_of_its_pricing_page() -> None:
-    # 512 MB, 3 million times, one second: 1.5 million GB-seconds. After the free 400,000 GB-seconds and million requests
+    # 512 MB, 3 million times, a second: 1.5 million GB-seconds. After the free 400,000 GB-seconds and million requests
     # the page has 18.34 and 0.40 (it rounds the price up to 0.00001667).
     lines = {line.price: line for line in aws_lambda(replace(BARE, requests=3e6, ms=1_000, cpu_ms=0))}
     assert lines["lambda_duration"].quantity == pytest.approx(1_500_000)
