@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from plant_disease.cli import batch, evaluate, explain, keys, models, predict, serve, training, usage
+from plant_disease.cli import batch, cost, evaluate, explain, keys, models, predict, serve, training, usage
 from plant_disease.cli.output import print_error
 from plant_disease.errors import PlantDiseaseError
 
@@ -21,6 +21,7 @@ app.command()(batch.batch)
 app.command()(training.train)
 app.command()(evaluate.evaluate)
 app.command()(training.export)
+app.command()(cost.cost)
 app.add_typer(models.app, name="models")
 app.add_typer(keys.app, name="keys")
 app.add_typer(usage.app, name="usage")
