@@ -1,6 +1,7 @@
 """What a drill needs: services in processes of their own, a balancer before them, a bucket, the command line."""
 
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -22,6 +23,9 @@ from tests.functions.processes import BIN, Process
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
+WITHIN_S = 300
+"""For the machine that the drill runs on: longer than anything may take that nothing is wrong with."""
+
 AWS = {
     "AWS_ACCESS_KEY_ID": "any",
     "AWS_SECRET_ACCESS_KEY": "any",
@@ -42,7 +46,7 @@ def command(*arguments: str, settings: Mapping[str, str]) -> str:
     Raises:
         RuntimeError: it failed.
     """
-    done = subprocess.run(
+    done = subprocess.run(  # noqa: S603 - our own command
         [sys.executable, "-m", "plant_disease.cli", *arguments],
         env=processes.environment(settings),
         cwd=processes.ROOT,
@@ -52,6 +56,17 @@ def command(*arguments: str, settings: Mapping[str, str]) -> str:
     if done.returncode:
         raise RuntimeError(f"plant-disease {' '.join(arguments[:2])} failed: {done.stderr.strip()}")
     return done.stdout
+
+
+def wait_until_ready(*services: Process) -> None:
+    """Wait for services that nothing is wrong with.
+
+    Raises:
+        RuntimeError: one of them is not ready in time.
+    """
+    for service in services:
+        if not becomes_ready(service, WITHIN_S):
+            raise RuntimeError(f"A service is not ready within {WITHIN_S} s: {service.log()[-2000:]}")
 
 
 def is_ready(service: Process) -> bool:
@@ -89,7 +104,7 @@ class Balancer:
         """
         self.write(policy, *services)
         reload = [_caddy(), "reload", "--config", str(self._config), "--address", self._admin]
-        subprocess.run(reload, check=True, capture_output=True)
+        subprocess.run(reload, check=True, capture_output=True)  # noqa: S603 - the path and addresses are ours
 
     def write(self, policy: str, *services: Process) -> None:
         """Write the configuration."""
@@ -138,6 +153,7 @@ def _caddy() -> str:
 @contextmanager
 def bucket(name: str) -> Iterator[tuple["S3Client", dict[str, str]]]:
     """A versioned bucket in an S3 (moto): a client, and the settings with which services and commands find it."""
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     try:
