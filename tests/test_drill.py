@@ -1,4 +1,4 @@
-"""What docs/disaster-recovery.md promises holds when it is tried: nothing fails that should not, and the way back works."""
+"""What docs/disaster-recovery.md promises holds when it is tried: nothing fails that should not."""
 
 import pytest
 

@@ -135,7 +135,7 @@ def region(folder: Path, pace: Pace) -> Outcome:
 
 def model(folder: Path, pace: Pace) -> Outcome:
     """A version that is wrong is promoted, noticed by a known photo, and taken back."""
-    with bucket("models") as (_, settings), ExitStack() as stack:
+    with bucket() as (_, _, settings), ExitStack() as stack:
         good = bundled()
         command("models", "publish", str(good), "--promote", "stable", settings=settings)
         bad = mislabelled(folder, "mislabelled")
@@ -202,26 +202,26 @@ def key(folder: Path, pace: Pace) -> Outcome:
 
 def models_bucket(folder: Path, pace: Pace) -> Outcome:
     """Everything in the bucket of the models is deleted, and brought back from its versions."""
-    with bucket("models") as (s3, settings), ExitStack() as stack:
+    with bucket() as (s3, name, settings), ExitStack() as stack:
         command("models", "publish", str(bundled()), "--promote", "stable", settings=settings)
-        channel = s3.get_object(Bucket="models", Key="channels/stable.json")["Body"].read()
+        channel = s3.get_object(Bucket=name, Key="channels/stable.json")["Body"].read()
         settings |= pace.settings
         service = stack.enter_context(uvicorn(folder, **settings, PLANT_MODEL_CACHE=str(folder / "old")))
         wait_until_ready(service)
         with Load(service.url) as load:
             load.wait_for(lambda answer: answer.is_right, WITHIN_S)
-            for item in s3.list_objects_v2(Bucket="models")["Contents"]:
-                s3.delete_object(Bucket="models", Key=item["Key"])
+            for item in s3.list_objects_v2(Bucket=name)["Contents"]:
+                s3.delete_object(Bucket=name, Key=item["Key"])
             processes.wait_for(lambda: "the channel cannot be followed" in service.log(), WITHIN_S)
             serves_on = is_ready(service)
             fresh = stack.enter_context(uvicorn(folder, **settings, PLANT_MODEL_CACHE=str(folder / "new")))
             refused_not_dead = not becomes_ready(fresh, 2 * pace.retry_s) and fresh.popen.poll() is None
             restored = time.monotonic()
-            for marker in s3.list_object_versions(Bucket="models")["DeleteMarkers"]:
-                s3.delete_object(Bucket="models", Key=marker["Key"], VersionId=marker["VersionId"])
+            for marker in s3.list_object_versions(Bucket=name)["DeleteMarkers"]:
+                s3.delete_object(Bucket=name, Key=marker["Key"], VersionId=marker["VersionId"])
             wait_until_ready(fresh)
             rto_s = time.monotonic() - restored
-        same = s3.get_object(Bucket="models", Key="channels/stable.json")["Body"].read() == channel
+        same = s3.get_object(Bucket=name, Key="channels/stable.json")["Body"].read() == channel
     return Outcome(
         event="every object is deleted; the delete markers are taken away",
         rto_s=rto_s,

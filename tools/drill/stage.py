@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import secrets
 import shutil
 import subprocess
 import sys
@@ -151,8 +152,8 @@ def _caddy() -> str:
 
 
 @contextmanager
-def bucket(name: str) -> Iterator[tuple["S3Client", dict[str, str]]]:
-    """A versioned bucket in an S3 (moto): a client, and the settings with which services and commands find it."""
+def bucket() -> Iterator[tuple["S3Client", str, dict[str, str]]]:
+    """A versioned bucket in an S3 (moto): a client, its name, and settings for services and commands to find it."""
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
@@ -166,9 +167,11 @@ def bucket(name: str) -> Iterator[tuple["S3Client", dict[str, str]]]:
             aws_access_key_id=AWS["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=AWS["AWS_SECRET_ACCESS_KEY"],
         )
+        # Buckets of moto live as long as the process, whatever becomes of its servers.
+        name = f"models-{secrets.token_hex(6)}"
         s3.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
         s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})
-        yield s3, {**AWS, "AWS_ENDPOINT_URL_S3": url, "PLANT_MODEL_URI": f"s3://{name}"}
+        yield s3, name, {**AWS, "AWS_ENDPOINT_URL_S3": url, "PLANT_MODEL_URI": f"s3://{name}"}
     finally:
         server.stop()
 
