@@ -30,14 +30,6 @@ def test_every_code_is_documented() -> None:
     assert documented | {"http_error"} == codes_in_the_source()
 
 
-def test_links_in_the_documents_lead_somewhere() -> None:
-    for document in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")]:
-        for target in re.findall(r"\]\(([^)#]+)\)|src=\"([^\"]+)\"", document.read_text()):
-            link = "".join(target)
-            if "://" not in link:
-                assert (document.parent / link).exists(), f"{document.name}: {link}"
-
-
 def test_tests_that_are_named_in_the_documents_exist() -> None:
     named = [
         name
