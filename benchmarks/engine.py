@@ -1,0 +1,147 @@
+"""The forward pass: every architecture by runtime, precision, threads and batch, and how far from the machine's roof.
+
+The networks have random weights, but the default model, whose bundle gives the int8 graph. What they compute takes as
+long as with trained ones.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from measure import Promise, in_turns, table
+
+from plant_disease.architectures import Network, build
+from plant_disease.bundle import open_bundle
+from plant_disease.manifest import ONNX_FILE, ONNX_INT8_FILE
+from plant_disease.settings import bundled_models
+
+SIZES = {"efficientnet_lite0": 224, "resnet18": 224, "efficientnet_b0": 224, "efficientnet_b2": 260, "efficientnet_b4": 380}
+CLASSES = 38
+
+
+def peak_gflops(threads: int) -> float:
+    """float32 GEMM of 2048 x 2048 through oneDNN: what the machine can be brought to do, in 10^9 operations a second."""
+    torch.set_num_threads(threads)
+    a, b = torch.rand(2048, 2048), torch.rand(2048, 2048)
+    best = float("inf")
+    for _ in range(8):
+        began = time.perf_counter()
+        a @ b
+        best = min(best, time.perf_counter() - began)
+    return 2 * 2048**3 / best / 1e9
+
+
+def gflop(network: Network, size: int) -> float:
+    """10^9 operations of one photo's forward pass."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter, torch.inference_mode():
+        network(torch.zeros(1, 3, size, size))
+    return counter.get_total_flops() / 1e9
+
+
+def session(path: str, threads: int) -> onnxruntime.InferenceSession:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def compiled(network: Network, photos: torch.Tensor) -> Callable[[], object] | None:
+    """torch.compile, or None where it has no C++ compiler."""
+    call = torch.compile(network)
+    try:
+        with torch.inference_mode():
+            call(photos)
+    except Exception as error:
+        print(f"torch.compile does not run here: {str(error).splitlines()[0]}")
+        return None
+    return lambda: call(photos)
+
+
+def openvino(path: str, threads: int, feed: np.ndarray, precision: str) -> Callable[[], object] | None:
+    """The ONNX file in OpenVINO, or None where it is not installed."""
+    try:
+        import openvino
+    except ImportError:
+        return None
+    settings = {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1, "INFERENCE_PRECISION_HINT": precision}
+    model = openvino.Core().compile_model(path, "CPU", settings)
+    request = model.create_infer_request()
+    return lambda: request.infer({0: feed})
+
+
+def candidates(
+    name: str, network: Network, path: str, threads: int, batch: int, *, compile_it: bool
+) -> dict[str, Callable[[], object]]:
+    size = SIZES[name]
+    torch.set_num_threads(threads)
+    photos = torch.rand(batch, 3, size, size)
+    feed = photos.numpy()
+    pixels = np.random.default_rng(0).integers(0, 256, (batch, size, size, 3), np.uint8)
+    fp32 = session(path, threads)
+
+    def eager() -> object:
+        with torch.inference_mode():
+            return network(photos)
+
+    calls: dict[str, Callable[[], object] | None] = {
+        "torch eager fp32": eager,
+        "ONNX Runtime fp32": lambda: fp32.run(None, {"photos": feed}),
+        "OpenVINO fp32": openvino(path, threads, feed, "f32"),
+        "OpenVINO bf16": openvino(path, threads, feed, "bf16"),
+    }
+    if compile_it:
+        calls["torch.compile fp32"] = compiled(network, photos)
+    if name == "efficientnet_lite0":
+        bundle = open_bundle(bundled_models())
+        for precision, file in (("int8", ONNX_INT8_FILE), ("fp32 of the bundle", ONNX_FILE)):
+            served = session(str(bundle.fetch(file)), threads)
+            calls[f"ONNX Runtime {precision}"] = lambda served=served: served.run(None, {"image": pixels})
+        calls["OpenVINO int8"] = openvino(str(bundle.fetch(ONNX_INT8_FILE)), threads, pixels, "f32")
+    return {what: call for what, call in calls.items() if call is not None}
+
+
+def run(*, quick: bool) -> tuple[str, list[Promise], dict[str, object]]:
+    """The Markdown of this part, its promises, and its figures."""
+    rounds = 5 if quick else 15
+    roof = {threads: peak_gflops(threads) for threads in (1, 2)}
+    rows: list[list[object]] = []
+    promises = []
+    for name, size in SIZES.items():
+        network = build(name, CLASSES).eval()
+        work = gflop(network, size)
+        with tempfile.TemporaryDirectory() as folder:
+            path = str(Path(folder) / "network.onnx")
+            torch.onnx.export(
+                network,
+                (torch.zeros(2, 3, size, size),),
+                path,
+                dynamo=False,
+                input_names=["photos"],
+                output_names=["logits", "features"],
+                dynamic_axes={"photos": {0: "n"}},
+            )
+            large = size > 224
+            for threads in (1, 2):
+                for batch in (1, 8) if large or quick else (1, 8, 32):
+                    calls = candidates(name, network, path, threads, batch, compile_it=not quick and batch == threads == 1)
+                    torch.set_num_threads(threads)
+                    times = in_turns(calls, max(3, rounds // batch) if batch > 1 else rounds, warm=2)
+                    base = times["torch eager fp32"].median
+                    for what, each in times.items():
+                        of_roof = work * batch / (each.median / 1000) / roof[threads]
+                        ratio = f"{base / each.median:.1f}"
+                        rows.append([name, threads, batch, what, each, ratio, f"{of_roof:.0%}"])
+                    if name == "efficientnet_lite0" and threads == batch == 1:
+                        figure = base / times["ONNX Runtime int8"].median
+                        promises.append(Promise("Forward pass, times as fast as torch eager fp32", figure, 4, most=False))
+    head = ["architecture", "threads", "batch", "runtime", "ms (quartiles)", "x torch eager", "of the roof"]
+    text = (
+        f"The roof: {roof[1]:.0f} GFLOP/s on one thread, {roof[2]:.0f} on two (float32 GEMM through oneDNN). "
+        "bf16 and int8 may pass it.\n\n" + table(head, rows)
+    )
+    return text, promises, {"roof_gflops": roof, "rows": [[str(cell) for cell in row] for row in rows]}

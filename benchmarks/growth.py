@@ -1,0 +1,51 @@
+"""What grows: memory over many mixed requests, and latency with the number of clients."""
+
+from statistics import mean
+
+from load import closed_loop
+from measure import Promise, percentile, table
+from request import LEAF, PHONE
+from services import ROOT, Service, post, ready, resident_mb
+
+CLIENTS = (1, 2, 4, 8, 16, 32, 64)
+
+
+def everything() -> Service:
+    """All functions in one process."""
+    import sys
+
+    environment = {"PLANT_AUTH": "off", "PYTHONPATH": f"{ROOT / 'shared'}:{ROOT}", "PLANT_MAX_QUEUE": "64"}
+    command = [sys.executable, "-m", "plant_disease.cli", "serve", "--port"]
+    return Service(lambda port: [*command, str(port)], ROOT, lambda _port: environment)
+
+
+def mixed() -> list[bytes]:
+    """Of twenty requests: 14 small photos, one of 12 MP, two explanations, a batch of four, two that are refused."""
+    bad = [post(b"not a photo"), post(LEAF[:2000])]
+    few = [post(PHONE), *2 * [post(LEAF, "/explain")], post(LEAF, "/batch", "images", copies=4)]
+    return 14 * [post(LEAF)] + few + bad
+
+
+def run(*, quick: bool) -> tuple[str, list[Promise], dict[str, object]]:
+    """The Markdown of this part, its promises, and its figures."""
+    total, step = (1000, 50) if quick else (20_000, 200)
+    with ready(everything(), post(LEAF)) as (port, pid):
+        memory = []
+        for _ in range(total // step):
+            closed_loop(port, mixed(), 4, step)
+            memory.append(resident_mb(pid))
+        rows = []
+        for clients in CLIENTS:
+            load = closed_loop(port, [post(LEAF)], clients, 200 if quick else 600)
+            spots = [f"{percentile(load.times, percent):.1f}" for percent in (50, 95, 99)]
+            rows.append([clients, *spots, f"{load.throughput:.0f}", load.errors])
+    quarter = len(memory) // 4
+    second, last = mean(memory[quarter : 2 * quarter]), mean(memory[-quarter:])
+    what = f"Memory over {total:,} mixed requests, last quarter of the second"
+    text = (
+        f"Resident memory in the quarters of {total:,} mixed requests, all functions in one process: "
+        + ", ".join(f"{mean(memory[i * quarter : (i + 1) * quarter]):.0f}" for i in range(4))
+        + " MB.\n\n"
+        + table(["clients", "p50 ms", "p95", "p99", "answers/s", "errors"], rows)
+    )
+    return text, [Promise(what, last / second, 1.02, most=True)], {"memory_mb": memory, "clients": rows}

@@ -1,0 +1,56 @@
+"""All of the speed report: `make bench`, or python benchmarks/run.py [--quick] [--only PART ...].
+
+Writes docs/performance/report.md and results.json beside it, and prints what is promised and what holds.
+"""
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import cold_start
+import engine
+import growth
+import request
+from measure import Promise, machine, table
+
+FOLDER = Path(__file__).parent.parent / "docs/performance"
+PARTS = {"request": request, "cold start": cold_start, "engine": engine, "growth": growth}
+
+
+def promised(promises: list[Promise]) -> str:
+    rows: list[list[object]] = [
+        [each.what, f"{each.figure:.2f}", f"{'at most' if each.most else 'at least'} {each.limit:.2f}",
+         "holds" if each.holds else "**missed**"]
+        for each in promises
+    ]  # fmt: skip
+    return table(["promise", "figure", "limit", ""], rows)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="few rounds: to try the instruments, not to believe them")
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--folder", type=Path, default=FOLDER)
+    arguments = parser.parse_args()
+    described = machine()
+    texts, promises, figures = [], [], {}
+    for name in arguments.only:
+        began = time.perf_counter()
+        text, kept, raw = PARTS[name].run(quick=arguments.quick)
+        print(f"{name}: {time.perf_counter() - began:.0f} s", flush=True)
+        texts.append(f"## {name.capitalize()}\n\n{text}")
+        promises += kept
+        figures[name] = raw
+    kind = "A quick run: too short to believe.\n\n" if arguments.quick else ""
+    summary = promised(promises)
+    head = f"# Speed, measured\n\n{kind}Written by `make bench`. {described}.\n\n## Promises\n\n{summary}"
+    gpu = "## GPU\n\n" + table(["network", "runtime", "ms a photo"], [["efficientnet_b4", "any", "not measured"]])
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    (arguments.folder / "report.md").write_text("\n\n".join([head, *texts, gpu]) + "\n")
+    (arguments.folder / "results.json").write_text(json.dumps({"machine": described, **figures}, indent=1) + "\n")
+    print(summary)
+
+
+if __name__ == "__main__":
+    main()
