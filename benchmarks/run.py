@@ -5,6 +5,8 @@ Writes docs/performance/report.md and results.json beside it, and prints what is
 
 import argparse
 import json
+import signal
+import sys
 import time
 from pathlib import Path
 
@@ -33,6 +35,8 @@ def main() -> None:
     parser.add_argument("--only", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--folder", type=Path, default=FOLDER)
     arguments = parser.parse_args()
+    # So that the services which run end with us.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     described = machine()
     texts, promises, figures = [], [], {}
     for name in arguments.only:

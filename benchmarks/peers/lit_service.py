@@ -6,6 +6,7 @@ import sys
 import litserve
 import numpy as np
 import onnxruntime
+from fastapi import Request
 from PIL import Image
 
 
@@ -18,7 +19,8 @@ class LeafAPI(litserve.LitAPI):
         self.session = onnxruntime.InferenceSession(os.environ["MODEL"], options)
         self.side = self.session.get_inputs()[0].shape[1]
 
-    def decode_request(self, request: dict) -> np.ndarray:
+    # LitServe hands a parsed form over where the annotation says Request.
+    def decode_request(self, request: Request) -> np.ndarray:
         photo = Image.open(request["image"].file).convert("RGB").resize((self.side, self.side))
         return np.asarray(photo)[None]
 
