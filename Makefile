@@ -26,7 +26,7 @@ TERRAFORM_SETUP ?= $(if $(wildcard ../shared/tools),../shared/tools/terraform-of
 DOCKER_BUILD_ARGS ?=
 IMAGES := predict batch explain
 
-.PHONY: help run test test-monitoring test-terraform lint format bench train-env clean lock images test-images sbom screenshots
+.PHONY: help run test test-monitoring test-terraform lint format bench bench-parts train-env clean lock images test-images sbom screenshots
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -53,7 +53,10 @@ format: $(VENV)/.dev ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.dev ## Run the benchmarks
+bench: $(VENV)/.dev build/peers/.ready ## Measure the speed in turns, beside others: docs/performance/report.md (ARGS="--quick --only engine")
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+bench-parts: $(VENV)/.dev ## Run the benchmarks of single parts, which other documents quote
 	$(BIN)/python benchmarks/imports.py
 	$(BIN)/python benchmarks/precision.py
 	$(BIN)/python benchmarks/explain.py
@@ -62,6 +65,12 @@ bench: $(VENV)/.dev ## Run the benchmarks
 	$(BIN)/python benchmarks/metering.py
 	$(BIN)/python benchmarks/telemetry.py
 	$(BIN)/python benchmarks/resources.py
+
+# LitServe and BentoML pin what they like, so they have an environment of their own.
+build/peers/.ready: benchmarks/peers/requirements.txt
+	$(PYTHON) -m venv build/peers
+	build/peers/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	touch $@
 
 lock: $(VENV)/.dev ## Lock the newest versions that the images may have (ARGS= keeps what still fits)
 	PATH="$(abspath $(BIN)):$$PATH" tools/lock.sh $(if $(filter undefined,$(origin ARGS)),--upgrade,$(ARGS))

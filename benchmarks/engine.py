@@ -19,7 +19,13 @@ from plant_disease.bundle import open_bundle
 from plant_disease.manifest import ONNX_FILE, ONNX_INT8_FILE
 from plant_disease.settings import bundled_models
 
-SIZES = {"efficientnet_lite0": 224, "resnet18": 224, "efficientnet_b0": 224, "efficientnet_b2": 260, "efficientnet_b4": 380}
+SIZES = {
+    "efficientnet_lite0": 224,
+    "resnet18": 224,
+    "efficientnet_b0": 224,
+    "efficientnet_b2": 260,
+    "efficientnet_b4": 380,
+}
 CLASSES = 38
 
 
@@ -128,7 +134,9 @@ def run(*, quick: bool) -> tuple[str, list[Promise], dict[str, object]]:
             large = size > 224
             for threads in (1, 2):
                 for batch in (1, 8) if large or quick else (1, 8, 32):
-                    calls = candidates(name, network, path, threads, batch, compile_it=not quick and batch == threads == 1)
+                    calls = candidates(
+                        name, network, path, threads, batch, compile_it=not quick and batch == threads == 1
+                    )
                     torch.set_num_threads(threads)
                     times = in_turns(calls, max(3, rounds // batch) if batch > 1 else rounds, warm=2)
                     base = times["torch eager fp32"].median
@@ -138,7 +146,9 @@ def run(*, quick: bool) -> tuple[str, list[Promise], dict[str, object]]:
                         rows.append([name, threads, batch, what, each, ratio, f"{of_roof:.0%}"])
                     if name == "efficientnet_lite0" and threads == batch == 1:
                         figure = base / times["ONNX Runtime int8"].median
-                        promises.append(Promise("Forward pass, times as fast as torch eager fp32", figure, 4, most=False))
+                        promises.append(
+                            Promise("Forward pass, times as fast as torch eager fp32", figure, 4, most=False)
+                        )
     head = ["architecture", "threads", "batch", "runtime", "ms (quartiles)", "x torch eager", "of the roof"]
     text = (
         f"The roof: {roof[1]:.0f} GFLOP/s on one thread, {roof[2]:.0f} on two (float32 GEMM through oneDNN). "

@@ -52,6 +52,7 @@ class Connection:
         return head.startswith(b"HTTP/1.1 200")
 
     def close(self) -> None:
+        """Close it; the next question opens it anew."""
         if self._streams:
             self._streams[1].close()
             self._streams = None

@@ -98,6 +98,8 @@ def _alone(ports: dict[str, int], rounds: int) -> tuple[str, list[Promise], dict
         promises.append(Promise(f"predict at one client, {what}, times the bare loop", to_bare, 1.5, most=True))
         if photo is PHONE:
             promises.append(
-                Promise("12 MP photo, of the usual way's time", times[OURS].median / times[USUAL].median, 0.4, most=True)
+                Promise(
+                    "12 MP photo, of the usual way's time", times[OURS].median / times[USUAL].median, 0.4, most=True
+                )
             )
     return table(["photo", "service", "ms (quartiles)", "x bare loop"], rows), promises, figures

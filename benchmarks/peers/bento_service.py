@@ -20,6 +20,7 @@ class Leaf:
 
     @bentoml.api
     def predict(self, image: Image) -> list[dict[str, float]]:
+        """The three most probable classes."""
         photo = np.asarray(image.convert("RGB").resize((self.side, self.side)))[None]
         logits = self.session.run(["logits"], {self.session.get_inputs()[0].name: photo})[0][0]
         odds = np.exp(logits - logits.max())

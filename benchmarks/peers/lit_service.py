@@ -14,6 +14,7 @@ class LeafAPI(litserve.LitAPI):
     """One worker."""
 
     def setup(self, device: str) -> None:  # noqa: ARG002
+        """Load the model once."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1
         self.session = onnxruntime.InferenceSession(os.environ["MODEL"], options)
@@ -21,13 +22,16 @@ class LeafAPI(litserve.LitAPI):
 
     # LitServe hands a parsed form over where the annotation says Request.
     def decode_request(self, request: Request) -> np.ndarray:
+        """The photo of the form, as the model takes it."""
         photo = Image.open(request["image"].file).convert("RGB").resize((self.side, self.side))
         return np.asarray(photo)[None]
 
     def predict(self, photo: np.ndarray) -> np.ndarray:
+        """The logits."""
         return self.session.run(["logits"], {self.session.get_inputs()[0].name: photo})[0][0]
 
     def encode_response(self, logits: np.ndarray) -> dict:
+        """The three most probable classes."""
         odds = np.exp(logits - logits.max())
         top = np.argsort(-odds)[:3]
         return {"predictions": [{"class": int(i), "probability": float(odds[i] / odds.sum())} for i in top]}
