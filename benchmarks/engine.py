@@ -30,7 +30,7 @@ CLASSES = 38
 
 
 def peak_gflops(threads: int) -> float:
-    """float32 GEMM of 2048 x 2048 through oneDNN: what the machine can be brought to do, in 10^9 operations a second."""
+    """float32 GEMM of 2048 x 2048 through oneDNN: what the machine can do, in 10^9 operations a second."""
     torch.set_num_threads(threads)
     a, b = torch.rand(2048, 2048), torch.rand(2048, 2048)
     best = float("inf")
