@@ -60,7 +60,7 @@ def _table(outcomes: dict[str, Outcome]) -> Table:
             outcome.event + missing,
             f"{outcome.rto_s:.1f} s",
             f"{outcome.design_s:.0f} s",
-            f"{outcome.rpo_s:.1f} s",
+            "-" if outcome.rpo_s is None else f"{outcome.rpo_s:.1f} s",
             f"{outcome.lost} of {outcome.requests}",
             "yes" if outcome.passed else "NO",
         )
