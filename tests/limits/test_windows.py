@@ -92,6 +92,14 @@ def test_what_expires_is_forgotten_by_memory() -> None:
     assert windows.storage.keys() == windows.expirations.keys()
 
 
+def test_nothing_but_a_charge_changes_memory(subject: str) -> None:
+    windows = MemoryWindows()
+    assert not windows.timer.is_alive()
+    window = Window("predict/minute", 2, 60)
+    # Over long ago by the clock of the wall, which only the thread of the library goes by.
+    assert [windows.charge(subject, [window], 1, 1000).counts[0].used for _ in range(2)] == [1, 2]
+
+
 @pytest.fixture
 def table(make_table: Callable[[], str]) -> DynamoDBWindows:
     return DynamoDBWindows(f"dynamodb://{make_table()}", timeout_s=PATIENT_S)

@@ -13,11 +13,14 @@ _SWEEP_AT_LEAST = 1000
 class MemoryWindows(MemoryStorage, JointWindows):
     """The memory storage of `limits`, with joint windows.
 
-    Its own increments are not atomic: a thread that tidies up may drop a counter in between. Here a lock is.
+    Its own increments are not atomic: a thread that tidies up may drop a counter in between. Here a lock makes them so,
+    and that thread is stopped before anything is counted.
     """
 
     def __init__(self) -> None:
         super().__init__()
+        self.timer.cancel()
+        self.timer.join()
         self._lock = threading.Lock()
         self._sweep_at = _SWEEP_AT_LEAST
 
