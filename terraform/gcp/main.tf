@@ -98,7 +98,6 @@ module "protection" {
 
   project                        = var.project
   name                           = var.name
-  requests_per_minute_by_key     = var.protection.requests_per_minute_by_key
   requests_per_minute_by_address = var.protection.requests_per_minute_by_address
   adaptive                       = var.protection.adaptive
 

@@ -23,6 +23,11 @@ output "services" {
   value       = local.services
 }
 
+output "image_digests" {
+  description = "For each function the digest of the image that is live; a canary's is not among them. pipelines/release.py reads it."
+  value       = local.digests
+}
+
 output "models_bucket" {
   description = "Bucket of the models."
   value       = module.models.bucket

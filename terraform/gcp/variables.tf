@@ -225,17 +225,16 @@ variable "usage" {
 }
 
 variable "protection" {
-  description = "Requests a minute of one key, and without a key of one address; whether Cloud Armor learns what is usual (adaptive, which needs Cloud Armor Enterprise for all it can do)."
+  description = "Requests that may come from one address in a minute, whatever key they name; whether Cloud Armor learns what is usual (adaptive, which needs Cloud Armor Enterprise for all it can do)."
   type = object({
-    requests_per_minute_by_key     = optional(number, 600)
-    requests_per_minute_by_address = optional(number, 300)
+    requests_per_minute_by_address = optional(number, 600)
     adaptive                       = optional(bool, false)
   })
   default = {}
 
   validation {
-    condition     = alltrue([for requests in [var.protection.requests_per_minute_by_key, var.protection.requests_per_minute_by_address] : requests >= 10 && requests <= 1000000])
-    error_message = "Requests a minute of protection are from 10 to 1000000."
+    condition     = var.protection.requests_per_minute_by_address >= 10 && var.protection.requests_per_minute_by_address <= 1000000
+    error_message = "requests_per_minute_by_address of protection is from 10 to 1000000."
   }
 }
 

@@ -1,7 +1,7 @@
-# Once for each project, by a person: where the state is, where images are, and who deploys without a key.
+# Once for each project, by a person: where the state is and where images are. Who plans and deploys is in pipeline.tf.
 
 resource "google_project_service" "needed" {
-  for_each = toset(["artifactregistry", "containerscanning", "iam", "iamcredentials", "serviceusage", "storage", "sts"])
+  for_each = toset(["artifactregistry", "cloudresourcemanager", "containerscanning", "iam", "iamcredentials", "serviceusage", "storage", "sts"])
 
   project            = var.project
   service            = "${each.key}.googleapis.com"
@@ -55,45 +55,4 @@ resource "google_artifact_registry_repository" "images" {
   }
 
   depends_on = [google_project_service.needed]
-}
-
-resource "google_service_account" "deploy" {
-  project      = var.project
-  account_id   = "${var.name}-deploy"
-  display_name = "Deploys ${var.name}"
-}
-
-resource "google_iam_workload_identity_pool" "github" {
-  project                   = var.project
-  workload_identity_pool_id = "github"
-
-  depends_on = [google_project_service.needed]
-}
-
-# Only the branch main of one repository.
-resource "google_iam_workload_identity_pool_provider" "github" {
-  #checkov:skip=CKV_GCP_125: attribute_condition names the repository and the branch
-  project                            = var.project
-  workload_identity_pool_id          = google_iam_workload_identity_pool.github.workload_identity_pool_id
-  workload_identity_pool_provider_id = "github"
-  attribute_mapping                  = { "google.subject" = "assertion.sub", "attribute.repository" = "assertion.repository" }
-  attribute_condition                = "assertion.repository == '${var.repository}' && assertion.ref == 'refs/heads/main'"
-
-  oidc {
-    issuer_uri = "https://token.actions.githubusercontent.com"
-  }
-}
-
-resource "google_service_account_iam_member" "github" {
-  service_account_id = google_service_account.deploy.name
-  role               = "roles/iam.workloadIdentityUser"
-  member             = "principalSet://iam.googleapis.com/${google_iam_workload_identity_pool.github.name}/attribute.repository/${var.repository}"
-}
-
-resource "google_artifact_registry_repository_iam_member" "deploy" {
-  project    = var.project
-  location   = var.location
-  repository = google_artifact_registry_repository.images.name
-  role       = "roles/artifactregistry.writer"
-  member     = google_service_account.deploy.member
 }

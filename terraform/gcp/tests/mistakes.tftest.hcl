@@ -212,7 +212,7 @@ run "usage_1" {
 run "protection_1" {
   command = plan
   variables {
-    protection = { requests_per_minute_by_key = 0 }
+    protection = { requests_per_minute_by_address = 0 }
   }
   expect_failures = [var.protection]
 }

@@ -83,7 +83,7 @@ resource "google_cloud_run_v2_service" "function" {
         for_each = local.settings
         content {
           name  = env.key
-          value = replace(env.value, "REGION", each.key)
+          value = env.value
         }
       }
 

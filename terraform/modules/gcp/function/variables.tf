@@ -53,7 +53,7 @@ variable "settings" {
 }
 
 variable "environment" {
-  description = "Environment, without secrets. `REGION` in a value stands for the region."
+  description = "Environment, without secrets."
   type        = map(string)
 }
 

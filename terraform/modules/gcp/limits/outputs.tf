@@ -9,7 +9,7 @@ output "secret_environment" {
     for region in var.regions : region => { PLANT_LIMITS_URI = google_secret_manager_secret.limits["${var.name}-limits-${region}"].secret_id }
   }
 
-  depends_on = [google_secret_manager_secret_version.limits]
+  depends_on = [google_secret_manager_secret_version.limits, google_secret_manager_secret_iam_member.readers]
 }
 
 output "secret_files" {
@@ -20,5 +20,5 @@ output "secret_files" {
     }
   }
 
-  depends_on = [google_secret_manager_secret_version.limits]
+  depends_on = [google_secret_manager_secret_version.limits, google_secret_manager_secret_iam_member.readers]
 }

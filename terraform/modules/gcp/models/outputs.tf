@@ -6,4 +6,6 @@ output "bucket" {
 output "uri" {
   description = "What PLANT_MODEL_URI is set to."
   value       = "gs://${google_storage_bucket.models.name}"
+
+  depends_on = [google_storage_bucket_iam_member.readers]
 }

@@ -8,13 +8,8 @@ variable "name" {
   type        = string
 }
 
-variable "requests_per_minute_by_key" {
-  description = "Requests that one API key may send in a minute."
-  type        = number
-}
-
 variable "requests_per_minute_by_address" {
-  description = "Requests without a key that may come from one address in a minute."
+  description = "Requests that may come from one address in a minute."
   type        = number
 }
 

@@ -1,6 +1,8 @@
 output "uri" {
   description = "What PLANT_USAGE_URI is set to."
   value       = "gs://${google_storage_bucket.usage.name}"
+
+  depends_on = [google_storage_bucket_iam_member.writers]
 }
 
 output "table" {
