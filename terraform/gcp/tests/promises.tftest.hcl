@@ -22,6 +22,11 @@ run "functions" {
     canary          = { image = "europe-west1-docker.pkg.dev/p/r/predict@sha256:2222222222222222222222222222222222222222222222222222222222222222", percent = 10 }
     settings        = { cpu = 1, memory_mb = 512, concurrency = 8, timeout_s = 60, min_instances = 0, max_instances = 10 }
     environment     = { PLANT_AUTH = "required" }
+    secret_environment = {
+      europe-west1 = { PLANT_LIMITS_URI = "plant-disease-limits-europe-west1" }
+      europe-west4 = { PLANT_LIMITS_URI = "plant-disease-limits-europe-west4" }
+    }
+    collector_image = "us-docker.pkg.dev/p/r/collector:1"
   }
 
   assert {
@@ -37,8 +42,24 @@ run "functions" {
     error_message = "A canary does not get its share."
   }
   assert {
+    condition     = alltrue([for service in google_cloud_run_v2_service.function : [for share in service.traffic : share.revision] == [local.revision.stable, local.revision.canary]]) && local.revision.stable != local.revision.canary
+    error_message = "Old and new images do not have a revision each."
+  }
+  assert {
     condition     = alltrue([for service in google_cloud_run_v2_service.function : service.template[0].containers[0].resources[0].startup_cpu_boost])
     error_message = "Starts are not boosted."
+  }
+  assert {
+    condition = alltrue([
+      for region, service in google_cloud_run_v2_service.function :
+      { for variable in service.template[0].containers[0].env : variable.name => [for source in variable.value_source : source.secret_key_ref[0].secret] } ==
+      { PLANT_AUTH = [], PLANT_LIMITS_URI = ["plant-disease-limits-${region}"] }
+    ])
+    error_message = "A secret is in plain environment, or one of another region is taken."
+  }
+  assert {
+    condition     = keys(google_project_iam_member.traces) == ["roles/cloudtrace.agent"]
+    error_message = "A function may do more in the project than to write spans."
   }
 }
 
@@ -89,6 +110,14 @@ run "uploads" {
     condition     = google_storage_bucket.uploads.public_access_prevention == "enforced" && google_storage_bucket.uploads.uniform_bucket_level_access
     error_message = "Photos may become public."
   }
+  assert {
+    condition     = google_storage_bucket_iam_member.signer.role == "roles/storage.objectUser" && [for reader in google_storage_bucket_iam_member.readers : reader.role] == ["roles/storage.objectViewer"]
+    error_message = "A function may do more with photos than to read them, or to sign and count."
+  }
+  assert {
+    condition     = google_service_account_iam_member.signer.role == "roles/iam.serviceAccountTokenCreator" && endswith(google_service_account_iam_member.signer.service_account_id, "/predict@p.iam.gserviceaccount.com") && google_service_account_iam_member.signer.member == "serviceAccount:predict@p.iam.gserviceaccount.com"
+    error_message = "A function signs as somebody else."
+  }
 }
 
 run "models" {
@@ -112,6 +141,164 @@ run "models" {
   }
 }
 
+run "usage" {
+  command = plan
+  module {
+    source = "../modules/gcp/usage"
+  }
+  variables {
+    name        = "plant-disease"
+    bucket_name = "usage"
+    placement   = { location = "ASIA", regions = ["asia-northeast1", "asia-northeast2"] }
+    writers     = { predict = "serviceAccount:predict@p.iam.gserviceaccount.com" }
+  }
+
+  assert {
+    condition     = { for rule in google_storage_bucket.usage.lifecycle_rule : one(one(rule.condition).matches_prefix) => one(rule.condition).age } == { "dt=" = 400, "answers/" = 1 }
+    error_message = "Events are not kept for 400 days, or answers for longer than one."
+  }
+  assert {
+    condition     = google_bigquery_dataset.usage.default_partition_expiration_ms == 400 * 24 * 3600 * 1000
+    error_message = "The table keeps events for another time than the bucket."
+  }
+  assert {
+    condition     = google_bigquery_dataset.usage.location == "asia-northeast1"
+    error_message = "The table is where BigQuery has no location."
+  }
+  assert {
+    condition     = concat([for writer in google_storage_bucket_iam_member.writers : writer.role], [google_bigquery_dataset_iam_member.sink.role]) == ["roles/storage.objectUser", "roles/bigquery.dataEditor"]
+    error_message = "A function may do more with events than to write them."
+  }
+}
+
+run "keys" {
+  command = plan
+  module {
+    source = "../modules/gcp/keys"
+  }
+  variables {
+    name    = "plant-disease-keys"
+    regions = ["europe-west1", "europe-west4"]
+    readers = { predict = "serviceAccount:predict@p.iam.gserviceaccount.com" }
+  }
+
+  assert {
+    condition     = output.secret == "plant-disease-keys"
+    error_message = "The secret has another name than docs say."
+  }
+  assert {
+    condition     = jsondecode(google_secret_manager_secret_version.none.secret_data) == { format = 1, plans = {}, keys = {} }
+    error_message = "There are keys before anybody made one."
+  }
+  assert {
+    condition     = [for reader in google_secret_manager_secret_iam_member.readers : reader.role] == ["roles/secretmanager.secretAccessor"]
+    error_message = "A function may change keys."
+  }
+}
+
+run "limits" {
+  command = plan
+  module {
+    source = "../modules/gcp/limits"
+  }
+  variables {
+    name    = "plant-disease"
+    regions = ["europe-west1", "europe-west4"]
+    readers = { predict = "serviceAccount:predict@p.iam.gserviceaccount.com" }
+  }
+
+  assert {
+    condition     = alltrue([for redis in google_redis_instance.counts : redis.auth_enabled && redis.transit_encryption_mode == "SERVER_AUTHENTICATION" && redis.tier == "STANDARD_HA"])
+    error_message = "Redis asks for no password, is not encrypted, or is on one machine."
+  }
+  assert {
+    condition     = length(google_secret_manager_secret_iam_member.readers) == 4 && alltrue([for reader in google_secret_manager_secret_iam_member.readers : reader.role == "roles/secretmanager.secretAccessor"])
+    error_message = "A function cannot read the address or the certificate of Redis, or may do more."
+  }
+}
+
+run "protection" {
+  command = plan
+  module {
+    source = "../modules/gcp/protection"
+  }
+  variables {
+    name                           = "plant-disease"
+    requests_per_minute_by_address = 600
+  }
+
+  assert {
+    condition     = { for rule in google_compute_security_policy.edge.rule : rule.rate_limit_options[0].enforce_on_key => rule.rate_limit_options[0].rate_limit_threshold[0].count if rule.action == "throttle" } == { IP = 600 }
+    error_message = "A rate is held by something that a caller may make up, or there is none."
+  }
+  assert {
+    condition     = alltrue([for rule in google_compute_security_policy.edge.rule : one(one(rule.match).config).src_ip_ranges == toset(["*"]) if rule.action == "throttle"])
+    error_message = "Some callers have no rate."
+  }
+}
+
+run "page" {
+  command = plan
+  module {
+    source = "../modules/gcp/page"
+  }
+  variables {
+    name          = "page"
+    placement     = { location = "EU", regions = ["europe-west1", "europe-west4"] }
+    folder        = "../../static_ui"
+    upload_origin = "https://storage.googleapis.com"
+  }
+
+  assert {
+    condition     = google_storage_bucket_iam_member.everybody.role == "roles/storage.legacyObjectReader"
+    error_message = "The public may list the page's bucket, or write to it."
+  }
+}
+
+run "monitoring" {
+  command = plan
+  module {
+    source = "../modules/gcp/monitoring"
+  }
+  variables {
+    name               = "plant-disease"
+    services           = { for name in ["predict", "batch", "explain"] : name => { europe-west1 = "plant-disease-${name}", europe-west4 = "plant-disease-${name}" } }
+    email              = ["oncall@example.com"]
+    sms                = ["+4915112345678"]
+    runbook_url        = "https://docs.example.com/runbook"
+    log_retention_days = 90
+  }
+
+  assert {
+    condition = alltrue([
+      for policy in concat(values(google_monitoring_alert_policy.counted), values(google_monitoring_alert_policy.latency), [google_monitoring_alert_policy.overloaded]) :
+      [for condition in policy.conditions : regex("service_name=\"plant-disease-([a-z]+)\"", condition.condition_threshold[0].filter)[0]] == ["batch", "explain", "predict"] &&
+      alltrue([for condition in policy.conditions : condition.condition_threshold[0].aggregations[0].group_by_fields == tolist(["resource.label.location"])])
+    ])
+    error_message = "An alert does not look at each function in each region."
+  }
+  assert {
+    condition     = [for key, policy in google_monitoring_alert_policy.burn : key if try(policy.conditions[2].condition_threshold[0].threshold_value, null) == 4] == ["batch-1h", "batch-6h", "explain-1h", "explain-6h", "predict-1h", "predict-6h"]
+    error_message = "Somebody is woken for fewer than five failures."
+  }
+  assert {
+    condition     = alltrue([for policy in google_monitoring_alert_policy.counted : policy.documentation[0].content == "https://docs.example.com/runbook#${lower(split(" ", policy.display_name)[1])}"])
+    error_message = "An alert does not name its section in the runbook."
+  }
+  assert {
+    condition     = length(local.channels.page) == 2 && length(local.channels.warning) == 1
+    error_message = "Nobody is telephoned at night, or for a warning."
+  }
+  assert {
+    condition     = { for check in google_monitoring_uptime_check_config.function : check.http_check[0].path => check.http_check[0].accepted_response_status_codes[0].status_value } == { "/health/ready" = 200, "/batch" = 405, "/explain" = 405 }
+    error_message = "A function is not asked from outside."
+  }
+  assert {
+    condition     = google_logging_project_bucket_config.default.retention_days == 90
+    error_message = "Log lines are kept for another time."
+  }
+}
+
 run "whole" {
   command = plan
   variables {
@@ -124,6 +311,10 @@ run "whole" {
   assert {
     condition     = length(local.services) == 3 && alltrue([for services in local.services : length(services) == 2])
     error_message = "There is not a service for each function and region."
+  }
+  assert {
+    condition     = tomap(output.image_digests) == var.image_digests && output.keys_secret == "plant-disease-keys"
+    error_message = "Pipelines do not learn what is live, or people where keys are."
   }
   assert {
     condition     = !contains(keys(local.environment), "PLANT_LIMITS_URI")

@@ -2,12 +2,8 @@
 module "plant_disease" {
   source = "../.."
 
-  project  = "plants-481912"
-  domain   = "plants.example.com"
-  registry = "europe-west1-docker.pkg.dev/plants-481912/plant-disease"
-  image_digests = {
-    predict = "sha256:1111111111111111111111111111111111111111111111111111111111111111"
-    batch   = "sha256:2222222222222222222222222222222222222222222222222222222222222222"
-    explain = "sha256:3333333333333333333333333333333333333333333333333333333333333333"
-  }
+  project   = "plants-481912"
+  domain    = "plants.example.com"
+  registry  = "europe-docker.pkg.dev/plants-481912/plant-disease"
+  image_tag = "2026.11.2"
 }

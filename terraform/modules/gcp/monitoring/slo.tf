@@ -63,6 +63,25 @@ resource "google_monitoring_alert_policy" "burn" {
     }
   }
 
+  # Nobody is woken for fewer than five failures in all: of few requests at night one that fails is a large share.
+  dynamic "conditions" {
+    for_each = each.value.severity == "page" ? [5] : []
+    content {
+      display_name = "${each.value.function}: at least ${conditions.value} failures in six hours"
+      condition_threshold {
+        filter          = "${local.metric.failures} AND ${local.of[each.value.function]}"
+        comparison      = "COMPARISON_GT"
+        threshold_value = conditions.value - 1
+        duration        = "0s"
+        aggregations {
+          alignment_period     = "21600s"
+          per_series_aligner   = "ALIGN_DELTA"
+          cross_series_reducer = "REDUCE_SUM"
+        }
+      }
+    }
+  }
+
   documentation {
     subject = "${var.name} ${each.value.function}: requests fail"
     content = "${var.runbook_url}#${lower(each.value.alert)}"
