@@ -286,6 +286,10 @@ run "monitoring" {
     error_message = "An alert does not name its section in the runbook."
   }
   assert {
+    condition     = length(google_monitoring_alert_policy.drift.conditions) == 2 && alltrue([for condition in google_monitoring_alert_policy.drift.conditions : strcontains(condition.condition_prometheus_query_language[0].query, "logging_googleapis_com:user_plant_disease_decisions_${split(":", condition.display_name)[0]}{")])
+    error_message = "Nobody is told that other photos come in."
+  }
+  assert {
     condition     = length(local.channels.page) == 2 && length(local.channels.warning) == 1
     error_message = "Nobody is telephoned at night, or for a warning."
   }
