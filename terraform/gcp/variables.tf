@@ -275,7 +275,7 @@ variable "slack_auth_token" {
 }
 
 variable "budget" {
-  description = "US dollars a month, the billing account that pays, and the shares of it at which people are told; null: no budget."
+  description = "US dollars a month, the billing account that pays (in dollars), and the shares of it at which people are told; null: no budget."
   type = object({
     billing_account = string
     monthly_usd     = number

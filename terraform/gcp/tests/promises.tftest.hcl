@@ -84,8 +84,26 @@ run "load_balancer" {
     error_message = "HTTP is not redirected."
   }
   assert {
-    condition     = alltrue([for backend in google_compute_backend_service.function : length(backend.outlier_detection) == 1 && backend.security_policy == "edge"]) && length(google_compute_region_network_endpoint_group.service) == 6
+    condition     = alltrue([for backend in google_compute_backend_service.function : backend.outlier_detection[0].max_ejection_percent == 50 && backend.security_policy == "edge"]) && length(google_compute_region_network_endpoint_group.service) == 6
     error_message = "A function is not behind the load balancer in both regions, does not leave a failing one alone, or is not protected."
+  }
+}
+
+run "load_balancer_of_one_region" {
+  command = plan
+  module {
+    source = "../modules/gcp/load_balancer"
+  }
+  variables {
+    name            = "plant-disease"
+    services        = { predict = { europe-west1 = "plant-disease-predict" }, batch = { europe-west1 = "plant-disease-batch" }, explain = { europe-west1 = "plant-disease-explain" } }
+    page            = "page"
+    security_policy = "edge"
+  }
+
+  assert {
+    condition     = alltrue([for backend in google_compute_backend_service.function : length(backend.outlier_detection) == 0])
+    error_message = "The only region there is may be left alone."
   }
 }
 
@@ -323,5 +341,18 @@ run "whole" {
   assert {
     condition     = !contains(keys(local.environment), "PLANT_LIMITS_URI")
     error_message = "The password of Redis is in plain environment."
+  }
+}
+
+run "one_region" {
+  command = plan
+  variables {
+    regions = ["asia-northeast1"]
+    limits  = { store = "redis" }
+  }
+
+  assert {
+    condition     = alltrue([for services in local.services : keys(services) == ["asia-northeast1"]]) && local.placement.location == "asia-northeast1"
+    error_message = "One region is not enough."
   }
 }

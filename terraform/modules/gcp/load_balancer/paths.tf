@@ -73,19 +73,22 @@ resource "google_compute_backend_service" "function" {
     }
   }
 
-  # Serverless backends have no health checks. A region that fails five times in a row is left alone for half a minute, then tried again.
-  outlier_detection {
-    consecutive_errors                    = 5
-    consecutive_gateway_failure           = 5
-    enforcing_consecutive_errors          = 100
-    enforcing_consecutive_gateway_failure = 100
-    # With two regions one of them; never both.
-    max_ejection_percent = 50
-    interval {
-      seconds = 1
-    }
-    base_ejection_time {
-      seconds = 30
+  # Serverless backends have no health checks. A region that fails five times in a row is left alone for half a minute, then tried again;
+  # where there is another one. With two regions that is half of them, and never both.
+  dynamic "outlier_detection" {
+    for_each = length(each.value) == 2 ? [{ percent = 50 }] : []
+    content {
+      consecutive_errors                    = 5
+      consecutive_gateway_failure           = 5
+      enforcing_consecutive_errors          = 100
+      enforcing_consecutive_gateway_failure = 100
+      max_ejection_percent                  = outlier_detection.value.percent
+      interval {
+        seconds = 1
+      }
+      base_ejection_time {
+        seconds = 30
+      }
     }
   }
 
