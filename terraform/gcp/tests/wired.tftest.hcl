@@ -34,3 +34,27 @@ run "load_balancer" {
     error_message = "A path leads to another function."
   }
 }
+
+run "limits" {
+  module {
+    source = "../modules/gcp/limits"
+  }
+  variables {
+    project = "plants-481912"
+    name    = "plant-disease"
+    regions = ["europe-west1", "europe-west4"]
+    readers = { predict = "serviceAccount:predict@p.iam.gserviceaccount.com" }
+  }
+
+  assert {
+    condition = alltrue([
+      for region, redis in google_redis_instance.counts :
+      nonsensitive(local.secrets["plant-disease-limits-${region}"]) == "rediss://:${urlencode(nonsensitive(redis.auth_string))}@${redis.host}:${redis.port}/0?ssl_ca_certs=/limits/redis.pem&ssl_check_hostname=false"
+    ])
+    error_message = "A function does not find the Redis of its region, or does not trust its certificate alone."
+  }
+  assert {
+    condition     = { for region, files in output.secret_files : region => "${files.limits.folder}/${files.limits.file}" } == { europe-west1 = "/limits/redis.pem", europe-west4 = "/limits/redis.pem" }
+    error_message = "The certificate is elsewhere than the address says."
+  }
+}
