@@ -5,7 +5,7 @@
 # Usage: pipelines/publish.sh REGISTRY TAG FILE
 set -euo pipefail
 registry=$1 tag=$2 file=$3
-digests='{}'
+digests=()
 for image in predict batch explain; do
     name=$registry/$image
     docker tag "plant-disease/$image" "$name:$tag"
@@ -14,6 +14,6 @@ for image in predict batch explain; do
     reference=$(docker image inspect --format '{{range .RepoDigests}}{{println .}}{{end}}' "$name:$tag" | grep -F "$name@" | head -n 1)
     cosign sign --yes "$reference"
     cosign attest --yes --type spdxjson --predicate "build/sbom/$image.spdx.json" "$reference"
-    digests=$(jq --arg image "$image" --arg digest "${reference#*@}" '.[$image] = $digest' <<<"$digests")
+    digests+=("\"$image\": \"${reference#*@}\"")
 done
-echo "$digests" >"$file"
+(IFS=, && echo "{${digests[*]}}") >"$file"

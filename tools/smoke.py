@@ -1,14 +1,20 @@
 """Ask a deployed service what its users will ask, and fail if it does not answer as it should.
 
-Usage: python tools/smoke.py URL [--key-env NAME] [--open] [--wait-s 120]
+Usage: python tools/smoke.py URL [--key-env NAME] [--open] [--canary PERCENT] [--http-port 80] [--wait-s 120]
 
 The key comes from an environment variable, so that it is in no command line. `--open` is for a service without keys
 (`PLANT_AUTH=off`); otherwise work without a key must be refused. Exit code 0, or 1 with a line for each failed check.
+
+Answers do not tell which revision they are of, and a load balancer deals requests by chance. So with `--canary` each
+function is asked so often that one that gets PERCENT of the requests is missed once in a million times; every answer
+must be right.
 """
 
 import argparse
+import math
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -20,6 +26,10 @@ PHOTOS = Path(__file__).parent.parent / "tests" / "photos"
 LEAF = PHOTOS / "apple-cedar-rust-3.jpg"
 NO_LEAF = PHOTOS / "robot.png"
 LEAF_CLASS = "Apple___Cedar_apple_rust"
+MISSED = 1e-6
+"""How likely a canary may go unasked."""
+PAUSE_S = 0.5
+"""Between rounds, so that a load balancer's limits for a key (600 requests a minute) are not reached."""
 HEADERS = {"x-content-type-options": "nosniff", "cache-control": "no-store", "referrer-policy": "no-referrer"}
 
 
@@ -30,8 +40,9 @@ class Failed(Exception):
 class Service:
     """A running service, and the checks it must pass; each raises `Failed`, or httpx's error."""
 
-    def __init__(self, url: str, key: str | None) -> None:
+    def __init__(self, url: str, key: str | None, http_port: int = 80) -> None:
         self.url = url.rstrip("/")
+        self._plain = f"http://{urlsplit(url).hostname}:{http_port}"
         self._key = {"X-API-Key": key} if key else {}
         self._client = httpx.Client(base_url=self.url, timeout=30)
 
@@ -80,8 +91,8 @@ class Service:
         _expect(self._client.post("/predict", content=LEAF.read_bytes(), headers=_type(LEAF)), 401)
 
     def plain_http_is_redirected(self) -> None:
-        """Port 80 only leads to TLS."""
-        answer = httpx.get(f"http://{urlsplit(self.url).hostname}/classes", timeout=30)
+        """The port for plain HTTP only leads to TLS."""
+        answer = httpx.get(f"{self._plain}/classes", timeout=30)
         if not (answer.is_redirect and answer.headers.get("location", "").startswith("https://")):
             raise Failed(f"plain HTTP is answered with {answer.status_code} and not led to https")
 
@@ -89,14 +100,31 @@ class Service:
         return self._client.post(path, content=photo.read_bytes(), headers={**self._key, **_type(photo)})
 
 
-def checks(service: Service, *, closed: bool) -> list[Callable[[], None]]:
+def rounds(percent: float) -> int:
+    """How often to ask, so that who gets `percent` of the requests is asked all but certainly."""
+    return math.ceil(math.log(MISSED) / math.log1p(-percent / 100))
+
+
+def checks(service: Service, *, closed: bool, canary: float | None) -> list[Callable[[], None]]:
     """What is asked of a service, after it is ready.
 
     Args:
         service: the service.
         closed: whether it asks for keys.
+        canary: the percentage of the requests that go to the revision in question; None where all do.
     """
-    asked = [service.predict, service.explain, service.batch, service.security_headers]
+    functions = [service.predict, service.explain, service.batch]
+    asked = [*functions, service.security_headers]
+    if canary:
+        times = rounds(canary)
+
+        def canary_answers() -> None:
+            for _ in range(times):
+                for ask in functions:
+                    ask()
+                time.sleep(PAUSE_S)
+
+        asked.append(canary_answers)
     if closed:
         asked.append(service.no_key_is_refused)
     if service.url.startswith("https:"):
@@ -122,19 +150,21 @@ def main() -> int:
     parser.add_argument("url")
     parser.add_argument("--key-env", metavar="NAME", help="environment variable with an API key")
     parser.add_argument("--open", action="store_true", help="the service asks for no keys")
+    parser.add_argument("--canary", type=_percent, metavar="PERCENT", help="share of a new revision")
+    parser.add_argument("--http-port", type=int, default=80, help="where plain HTTP is answered beside https")
     parser.add_argument("--wait-s", type=float, default=120, help="for the service to become ready")
     options = parser.parse_args()
     key = os.environ.get(options.key_env) if options.key_env else None
     if options.key_env and not key:
         parser.error(f"{options.key_env} is not set")
-    service = Service(options.url, key)
+    service = Service(options.url, key, options.http_port)
     try:
         wait_until_ready(service, options.wait_s)
     except RetryError as error:
         print(f"FAILED ready: {error.last_attempt.exception()}", file=sys.stderr)
         return 1
     failed = 0
-    for check in checks(service, closed=not options.open):
+    for check in checks(service, closed=not options.open, canary=options.canary):
         try:
             check()
         except (Failed, httpx.HTTPError, ValueError, KeyError, IndexError) as error:
@@ -143,6 +173,13 @@ def main() -> int:
         else:
             print(f"ok {check.__name__}")
     return 1 if failed else 0
+
+
+def _percent(text: str) -> float:
+    percent = float(text)
+    if not 0 < percent < 100:
+        raise ValueError
+    return percent
 
 
 def _expect(answer: httpx.Response, status: int) -> None:
