@@ -1,21 +1,30 @@
 """The example pipelines: valid, pinned, without secrets, and in agreement with the repository."""
 
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 import yaml
 
 from pipelines.release import FUNCTIONS, variables
+from plant_disease import keys
+from plant_disease.keys import KeyStore
+from plant_disease.plans import Plan
+from tests.functions import processes
+from tests.servers import Answer, ScriptedServer
 
 ROOT = Path(__file__).parent.parent
 PIPELINES = ROOT / "pipelines"
 WORKFLOWS = sorted((PIPELINES / "github").glob("*.yml"))
-CLOUD_BUILD = PIPELINES / "cloudbuild" / "cloudbuild.yaml"
+CLOUD_BUILDS = [PIPELINES / "cloudbuild" / f"{name}.yaml" for name in ("cloudbuild", "release")]
 BIN = Path(sys.executable).parent
 
 LIVE = {name: f"sha256:{number * 64}" for name, number in zip(FUNCTIONS, "123", strict=True)}
@@ -29,6 +38,11 @@ def tool(name: str, *arguments: str | Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def bare(path: Path) -> str:
+    """A file without its comments."""
+    return re.sub(r"(^|\s)#.*", "", path.read_text())
+
+
 def jobs(path: Path) -> dict[str, Any]:
     found: dict[str, Any] = yaml.safe_load(path.read_text())["jobs"]
     return found
@@ -37,7 +51,7 @@ def jobs(path: Path) -> dict[str, Any]:
 def test_the_schemas_hold() -> None:
     assert len(WORKFLOWS) == 2
     tool("check-jsonschema", "--builtin-schema", "vendor.github-workflows", *WORKFLOWS)
-    tool("check-jsonschema", "--builtin-schema", "vendor.cloudbuild", CLOUD_BUILD)
+    tool("check-jsonschema", "--builtin-schema", "vendor.cloudbuild", *CLOUD_BUILDS)
 
 
 def test_no_weakness_that_zizmor_knows() -> None:
@@ -45,7 +59,7 @@ def test_no_weakness_that_zizmor_knows() -> None:
 
 
 def test_shell_is_sound() -> None:
-    tool("shellcheck", PIPELINES / "publish.sh")
+    tool("shellcheck", *PIPELINES.glob("*.sh"))
 
 
 @workflows
@@ -76,16 +90,16 @@ def test_jobs_may_no_more_than_they_must(path: Path) -> None:
     assert jobs(path)["release"]["environment"] == "production"
 
 
-@pytest.mark.parametrize("path", [*WORKFLOWS, CLOUD_BUILD], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*WORKFLOWS, *CLOUD_BUILDS], ids=lambda path: path.stem)
 def test_no_long_lived_credentials(path: Path) -> None:
     assert not re.search(
         r"secrets\.|credentials_json|aws-access-key|aws-secret|AWS_SECRET|PRIVATE KEY|password:", path.read_text()
     )
 
 
-@pytest.mark.parametrize("path", [*WORKFLOWS, CLOUD_BUILD], ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", [*WORKFLOWS, *CLOUD_BUILDS], ids=lambda path: path.stem)
 def test_what_is_called_is_there(path: Path) -> None:
-    text = path.read_text()
+    text = bare(path)
     targets = {target for line in re.findall(r"\bmake ([a-z -]+)", text) for target in line.split()}
     assert targets <= set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     scripts = set(re.findall(r"\b(?:tools|pipelines)/\w+\.(?:py|sh)\b", text))
@@ -99,18 +113,264 @@ def test_every_variable_is_documented(path: Path) -> None:
     assert all(f"`{name}`" in documented for name in re.findall(r"\{ vars\.(\w+)", path.read_text()))
 
 
-@workflows
-def test_a_failed_release_goes_back(path: Path) -> None:
-    names = [step.get("name") for step in jobs(path)["release"]["steps"]]
-    order = [
-        "Apply the plan that was approved",
-        "Ask the canary",
-        "Shift all traffic",
-        "Ask the new release",
-        "Back to what was live",
+@pytest.mark.parametrize("path", CLOUD_BUILDS, ids=lambda path: path.stem)
+def test_scripts_in_cloud_build_are_sound(path: Path, tmp_path: Path) -> None:
+    build = yaml.safe_load(path.read_text())
+    given = {"PROJECT_ID", "TAG_NAME", "SERVICE_ACCOUNT_EMAIL", *build["substitutions"]}
+    assert set(re.findall(r"(?<!\$)\$(\w+)", path.read_text())) <= given
+    scripts = [step for step in build["steps"] if "-euc" in step.get("args", ())]
+    assert scripts
+    for number, step in enumerate(scripts):
+        file = tmp_path / f"{number}.sh"
+        file.write_text(f"#!/bin/{step['entrypoint']}\n{step['args'][1].replace('$$', '$')}")
+        tool("shellcheck", file)
+
+
+def test_cloud_build_does_what_github_does() -> None:
+    pattern = r"make [a-z ]+[a-z]|publish\.sh|release\.sh \w+"
+    github, cloud_build = (
+        {made for path in paths for made in re.findall(pattern, bare(path))} for paths in (WORKFLOWS, CLOUD_BUILDS)
+    )
+    # Nothing runs when a build of Cloud Build is cancelled.
+    assert github - {"make images sbom", "release.sh back"} == cloud_build - {"make images", "make sbom"}
+    scans = [step for step in yaml.safe_load(CLOUD_BUILDS[0].read_text())["steps"] if "grype" in step["name"]]
+    assert [step["args"] for step in scans] == [
+        [f"sbom:build/sbom/{name}.spdx.json", "--only-fixed", "--fail-on", "high"] for name in FUNCTIONS
     ]
-    assert [name for name in names if name in order] == order
-    assert jobs(path)["release"]["steps"][-1]["if"] == "failure() || cancelled()"
+    for path in WORKFLOWS:
+        scans = [step for step in jobs(path)["publish"]["steps"] if "scan-action" in step.get("uses", "")]
+        assert [step["with"] for step in scans] == [
+            {"sbom": f"build/sbom/{name}.spdx.json", "severity-cutoff": "high", "only-fixed": True}
+            for name in FUNCTIONS
+        ]
+
+
+@workflows
+def test_a_job_that_was_stopped_goes_back(path: Path) -> None:
+    last = jobs(path)["release"]["steps"][-1]
+    assert last["if"] == "failure() || cancelled()"
+    assert last["run"] == "pipelines/release.sh back"
+
+
+@workflows
+def test_jobs_hand_on_what_the_script_needs(path: Path) -> None:
+    asked = re.findall(r"build/[a-z]+\.[\w.]+", (PIPELINES / "release.sh").read_text())
+    kept = yaml.safe_load(path.read_text())["jobs"]["plan"]["steps"][-1]["with"]["path"].split()
+    assert set(kept) == {"build/canary.tfplan", "build/live.json", "build/terraform.lock.hcl"}
+    assert set(kept) | {"build/digests.json"} == set(asked)
+    (keep,) = [step for step in yaml.safe_load(CLOUD_BUILDS[0].read_text())["steps"] if step["id"] == "keep"]
+    assert {each for each in keep["args"] if each.startswith("build/")} == set(asked)
+
+
+TERRAFORM = """#!/bin/sh
+# In the place of terraform: writes down what it is asked for.
+step=$2 root=${1#-chdir=}
+echo "$step $*" >> "$CALLS"
+case $step in
+init) touch "$root/.terraform.lock.hcl" ;;
+output) cat "$LIVE" ;;
+plan) for last; do :; done; echo planned > "${last#-out=}" ;;
+esac
+[ "$step" != "$FAILS" ]
+"""
+
+
+class Checkout:
+    """What a job has: a copy of the repository's pipelines, with something in the place of terraform."""
+
+    def __init__(self, folder: Path, key: str = "") -> None:
+        self.folder = folder
+        for name in ("pipelines", "tests/photos"):
+            shutil.copytree(ROOT / name, folder / name)
+        for name in ("tools", "terraform/gcp", "terraform/aws", "build", "bin"):
+            (folder / name).mkdir(parents=True)
+        shutil.copy(ROOT / "tools" / "smoke.py", folder / "tools")
+        (folder / "bin" / "terraform").write_text(TERRAFORM)
+        (folder / "bin" / "terraform").chmod(0o755)
+        for name, content in (
+            ("base.json", {"domain": "plants.example.com"}),
+            ("live.json", LIVE),
+            ("build/digests.json", NEW),
+        ):
+            (folder / name).write_text(json.dumps(content))
+        self.environment = {
+            "PATH": f"{folder / 'bin'}:{BIN}:{os.environ['PATH']}",
+            "ROOT": "terraform/gcp",
+            "STATE_BUCKET": "states",
+            "BASE": "base.json",
+            "TAG": "v2",
+            "SMOKE_KEY": key,
+            "PERCENT": "90",
+            "CALLS": str(folder / "calls"),
+            "LIVE": str(folder / "live.json"),
+            "FAILS": "nothing",
+        }
+
+    def run(self, step: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Take one step of a release."""
+        command = [self.folder / "pipelines" / "release.sh", step]
+        inherited = {name: os.environ[name] for name in ("HOME", "no_proxy", "NO_PROXY") if name in os.environ}
+        settings = {**inherited, **self.environment, **environment}
+        return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=settings)
+
+    def calls(self) -> list[str]:
+        """What terraform was asked for, in order; of an apply also for which images."""
+        made = []
+        for line in (self.folder / "calls").read_text().splitlines():
+            step, _, arguments = line.partition(" ")
+            which = re.search(r"build/(\w+)\.(?:tfvars\.json|tfplan)", arguments)
+            made.append(f"{step} {which[1]}" if which else step)
+        return made
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
+    """A service that asks for keys, and a key of it."""
+    folder = tmp_path_factory.mktemp("service")
+    store = KeyStore(str(folder / "keys.json"))
+    keys.define_plan(store, "all", Plan())
+    issued = keys.create(store, name="smoke", scopes=["predict", "batch", "explain"], plan="all")
+    settings = {"PLANT_AUTH": "required", "PLANT_API_KEYS_URI": str(folder / "keys.json")}
+    with processes.serve(folder, **settings) as process:
+        yield process.url, issued.text
+
+
+def test_a_release_takes_its_steps_in_order(service: tuple[str, str], tmp_path: Path) -> None:
+    url, key = service
+    job = Checkout(tmp_path, key)
+    planned = job.run("plan")
+    assert planned.returncode == 0, planned.stderr
+    assert json.loads((tmp_path / "build" / "canary.tfvars.json").read_text())["image_digests"] == LIVE
+    released = job.run("release", URL=url)
+    assert released.returncode == 0, released.stderr
+    assert released.stdout.count("ok canary_answers\n") == 1
+    assert job.calls() == ["init", "output", "plan canary", "init", "apply canary", "init", "apply full"]
+    assert json.loads((tmp_path / "build" / "full.tfvars.json").read_text())["image_digests"] == NEW
+    assert key not in planned.stdout + planned.stderr + released.stdout + released.stderr
+
+
+def test_a_canary_that_fails_is_taken_back(tmp_path: Path) -> None:
+    job = Checkout(tmp_path, "pd_any")
+    assert job.run("plan").returncode == 0
+    with ScriptedServer(Answer(200, b'{"status": "ok", "model": "ready"}'), Answer(500)) as server:
+        done = job.run("release", URL=server.url)
+    assert done.returncode == 1
+    assert "Error: smoke failed; back to what was live" in done.stderr
+    assert job.calls()[3:] == ["init", "apply canary", "init", "apply back"]
+    assert json.loads((tmp_path / "build" / "back.tfvars.json").read_text()) == {
+        "functions": {"predict": {}, "batch": {}, "explain": {}},
+        "image_digests": LIVE,
+    }
+
+
+def test_what_cannot_be_applied_is_taken_back_and_nobody_is_asked(tmp_path: Path) -> None:
+    job = Checkout(tmp_path)
+    assert job.run("plan").returncode == 0
+    done = job.run("release", URL="http://127.0.0.1:1", FAILS="apply")
+    assert done.returncode == 1
+    assert "apply failed" in done.stderr
+    assert "FAILED" not in done.stderr
+    assert job.calls()[3:] == ["init", "apply canary", "init", "apply back"]
+
+
+def test_nothing_is_planned_before_something_is_live(tmp_path: Path) -> None:
+    job = Checkout(tmp_path)
+    (tmp_path / "live.json").write_text("{}")
+    done = job.run("plan")
+    assert done.returncode == 1
+    assert "needs a digest" in done.stderr
+    assert job.calls() == ["init", "output"]
+
+
+@pytest.mark.parametrize("cloud", ["gcp", "aws"])
+def test_the_state_is_in_the_bucket(cloud: str, tmp_path: Path) -> None:
+    job = Checkout(tmp_path)
+    assert job.run("plan", ROOT=f"terraform/{cloud}", STATE_REGION="eu-west-1").returncode == 0
+    (init,) = [line for line in (tmp_path / "calls").read_text().splitlines() if line.startswith("init")]
+    assert init.endswith("-backend-config=bucket=states -backend-config=region=eu-west-1")
+    assert (tmp_path / "terraform" / cloud / "backend.tf").read_text() == (
+        PIPELINES / "backend" / f"{cloud}.tf"
+    ).read_text()
+
+
+def test_a_step_that_is_none(tmp_path: Path) -> None:
+    done = Checkout(tmp_path).run("destroy")
+    assert done.returncode == 2
+    assert "Usage" in done.stderr
+
+
+ROOT_OF_A_TEST = """
+variable "domain" { type = string }
+variable "image_tag" { type = string }
+variable "image_digests" { type = map(string) }
+variable "functions" {
+  type    = map(object({ canary = optional(object({ digest = string, percent = number })) }))
+  default = {}
+}
+resource "terraform_data" "function" {
+  for_each = var.image_digests
+  input    = { stable = each.value, canary = try(var.functions[each.key].canary.digest, "none") }
+}
+output "image_digests" { value = { for key, function in terraform_data.function : key => function.output.stable } }
+output "canaries" { value = { for key, function in terraform_data.function : key => function.output.canary } }
+"""
+
+
+@pytest.mark.terraform
+def test_terraform_does_it_with_its_state_in_s3(
+    service: tuple[str, str], tmp_path: Path, moto_url: str, aws_environment: pytest.MonkeyPatch
+) -> None:
+    url, key = service
+    job = Checkout(tmp_path, key)
+    (tmp_path / "bin" / "terraform").unlink()
+    root = tmp_path / "terraform" / "aws"
+    (root / "main.tf").write_text(ROOT_OF_A_TEST)
+    # It needs no provider, so terraform writes none down.
+    (root / ".terraform.lock.hcl").touch()
+    backend = tmp_path / "pipelines" / "backend" / "aws.tf"
+    emulated = "".join(
+        f"    {name} = true\n"
+        for name in ("use_path_style", "skip_requesting_account_id", "skip_credentials_validation")
+    )
+    backend.write_text(backend.read_text().replace('backend "s3" {\n', f'backend "s3" {{\n{emulated}'))
+    settings = {
+        **{name: value for name, value in os.environ.items() if name.startswith("AWS_")},
+        "AWS_ENDPOINT_URL_S3": moto_url,
+        "ROOT": "terraform/aws",
+        "STATE_REGION": "eu-west-1",
+        "CHECKPOINT_DISABLE": "1",
+    }
+    boto3.client("s3", endpoint_url=moto_url).create_bucket(
+        Bucket="states", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+    )
+
+    def live() -> tuple[dict[str, str], set[str]]:
+        asked = ["terraform", f"-chdir={root}", "output", "-json"]
+        done = subprocess.run(asked, capture_output=True, text=True, check=True, env={**os.environ, **settings})
+        outputs = json.loads(done.stdout)
+        return outputs["image_digests"]["value"], set(outputs["canaries"]["value"].values())
+
+    # The first apply is made by hand: here by going back to it.
+    (tmp_path / "build" / "live.json").write_text(json.dumps(LIVE))
+    first = job.run("back", URL=url, **settings)
+    assert first.returncode == 0, first.stderr
+    assert live() == (LIVE, {"none"})
+
+    planned = job.run("plan", **settings)
+    assert planned.returncode == 0, planned.stderr
+    assert live() == (LIVE, {"none"})
+    assert job.run("apply", **settings).returncode == 0
+    assert live() == (LIVE, set(NEW.values()))
+    with ScriptedServer(Answer(200, b'{"status": "ok", "model": "ready"}'), Answer(500)) as server:
+        assert job.run("shift", URL=server.url, **settings).returncode == 1
+    assert live() == (NEW, {"none"})
+    assert job.run("back", **settings).returncode == 0
+    assert live() == (LIVE, {"none"})
+
+    assert job.run("plan", **settings).returncode == 0
+    released = job.run("release", URL=url, **settings)
+    assert released.returncode == 0, released.stdout + released.stderr
+    assert live() == (NEW, {"none"})
 
 
 def test_a_canary_gets_its_share_and_nothing_else_changes() -> None:
