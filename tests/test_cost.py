@@ -1,6 +1,8 @@
 """The cost of a month: by hand, in its properties, on the command line, in the documentation."""
 
+import gzip
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,16 +10,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from plant_disease.cost import PLATFORMS, break_even, estimate
+from plant_disease.cost import PLATFORMS, aws, break_even, estimate, google
 from plant_disease.cost.aws import aws_lambda, lambda_ms
 from plant_disease.cost.google import busy_instances, cloud_run, cloud_run_instances
 from plant_disease.cost.kubernetes import nodes
 from plant_disease.cost.prices import price_list
-from plant_disease.cost.workload import MINUTES_PER_MONTH, SECONDS_PER_MONTH, Bill, Line, Workload, total_usd
+from plant_disease.cost.workload import (
+    MINUTES_PER_MONTH,
+    PAGE_KB,
+    PAGE_REQUESTS,
+    SECONDS_PER_MONTH,
+    Bill,
+    Line,
+    Workload,
+    total_usd,
+)
 from tests.test_cli import run
 from tools import cost as tool
 
-BARE = Workload(requests=0, min_instances=0, regions=1, request_kb=0, answer_kb=0, log_kb=0)
+BARE = Workload(requests=0, memory_mb=512, min_instances=0, regions=1, request_kb=0, answer_kb=0, log_kb=0)
 
 work = st.builds(
     Workload,
@@ -156,8 +167,9 @@ def test_more_work_never_costs_less(work: Workload, platform: str, factor: float
 @given(work, platforms, st.floats(1, 10))
 def test_more_memory_never_costs_less(work: Workload, platform: str, factor: float) -> None:
     # On Lambda it also buys CPU, so a request can take a whole millisecond less.
-    rounding = work.requests / 1000 * work.memory_gib * factor * price_list().prices["lambda_duration"].usd
+    rounding = work.requests / 1000 * work.memory_gib(0) * factor * price_list().prices["lambda_duration"].usd
     slack = rounding if platform == "lambda" else 1e-6
+    assert work.memory_mb
     assert monthly(platform, replace(work, memory_mb=work.memory_mb * factor)) >= monthly(platform, work) - slack
 
 
@@ -218,6 +230,34 @@ def test_a_line_names_a_price_that_is_there() -> None:
     with pytest.raises(KeyError):
         _ = Line("x", "no_such_price", 1).usd
     assert total_usd([Line("x", "lambda_requests", 5)]) == pytest.approx(1)
+
+
+def test_instances_are_those_of_terraform() -> None:
+    for cloud, memory in (("gcp", google.MEMORY_MB), ("aws", aws.MEMORY_MB)):
+        text = "".join(path.read_text() for path in (tool.ROOT / "terraform" / cloud).glob("*.tf"))
+        for function, megabytes in memory.items():
+            own = re.search(rf"\b{function} += {{[^}}]*\bmemory_mb += (\d+)", text)
+            found = own or re.search(r"\bmemory_mb += optional\(number, (\d+)\)", text)
+            assert found, f"{cloud}: {function}"
+            assert int(found[1]) == megabytes, f"{cloud}: {function}"
+
+
+def test_a_visit_of_the_page_is_as_large_as_it_is_counted() -> None:
+    page = tool.ROOT / "static_ui"
+    text = (page / "index.html").read_text()
+    worker = (page / "sw.js").read_text()
+    # What a browser was seen to ask for: what the page names, what it loads by itself, and the shell once more.
+    visit = ["index.html", "sw.js", "config.json", "locales/en.json", "js/store.js"]
+    visit += re.findall(r'(?:href|src)="((?:css|js)/[^"]+)"', text)
+    visit += [f"examples/{path.name}" for path in (page / "examples").iterdir()]
+    visit += json.loads(re.search(r"SHELL = (\[.*?\]);", worker, re.DOTALL)[1])  # type: ignore[index]
+    size = sum(
+        len(data) if path.endswith(".jpg") else len(gzip.compress(data))
+        for path, data in ((path, (page / path).read_bytes()) for path in visit)
+    )
+    # Two more are answered with "not modified".
+    assert len(visit) + 2 == PAGE_REQUESTS
+    assert size / 1000 == pytest.approx(PAGE_KB, rel=0.05)
 
 
 def test_the_document_is_what_the_command_prints(tmp_path: Path) -> None:

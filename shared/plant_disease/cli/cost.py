@@ -21,7 +21,9 @@ def cost(
     lines: Annotated[bool, typer.Option("--lines", help="Show each line of the bills.")] = False,
     ms: Annotated[float, typer.Option(help="From request to answer on --cpus, mean.")] = Workload.ms,
     cpu_ms: Annotated[float, typer.Option(help="CPU time in it, mean.")] = Workload.cpu_ms,
-    memory_mb: Annotated[float, typer.Option(help="Memory of an instance.")] = Workload.memory_mb,
+    memory_mb: Annotated[
+        float | None, typer.Option(help="Memory of every instance. [default: what Terraform gives each function]")
+    ] = Workload.memory_mb,
     cpus: Annotated[float, typer.Option(help="CPUs of an instance.")] = Workload.cpus,
     concurrency: Annotated[
         float, typer.Option(help="Requests that a busy instance answers at the same time, mean.")

@@ -4,8 +4,8 @@ from math import ceil
 
 from plant_disease.cost.workload import (
     HOURS_PER_MONTH,
-    PAGE_FILES,
     PAGE_KB,
+    PAGE_REQUESTS,
     SECONDS_PER_MONTH,
     VISITS_PER_REQUEST,
     Line,
@@ -21,22 +21,29 @@ LCU_GB_PER_HOUR_LAMBDA = 0.4
 LCU_GB_PER_HOUR = 1.0
 LCU_CONNECTIONS_PER_S = 25
 """An LCU: https://handbook.vantage.sh/aws/services/elb-pricing"""
-FUNCTIONS = 3
-WAF_RULES = 6
+MEMORY_MB = {"predict": MB_PER_VCPU, "batch": MB_PER_VCPU, "explain": 2048}
+"""Of the functions, as terraform/aws has them."""
+WAF_RULES = 7
+"""Rates by key and address, and AWS's managed sets."""
 METRICS_PER_FUNCTION = 6
-ALARMS_PER_FUNCTION = 4
+ALARMS_PER_FUNCTION = 10
+ALARMS_PER_REGION = 5
+"""Of the load balancer, the certificate, usage and the health check."""
 
 
 def aws_lambda(work: Workload) -> list[Line]:
     """Lambda: one request at a time in an instance, by the millisecond; memory also decides how fast its CPU is."""
-    gb_s = work.requests * lambda_ms(work) / 1000 * work.memory_gib
-    warm_gb_s = work.min_instances * work.regions * FUNCTIONS * SECONDS_PER_MONTH * work.memory_gib
+    gb_s = work.requests * lambda_ms(work) / 1000 * work.memory_gib(MEMORY_MB["predict"])
+    warm_s = work.min_instances * work.regions * SECONDS_PER_MONTH
+    warm_gb_s = warm_s * sum(work.memory_gib(default) for default in MEMORY_MB.values())
     return [
         Line("requests", "lambda_requests", work.requests / _MILLION),
         Line("duration", "lambda_duration", gb_s),
         Line("provisioned concurrency", "lambda_provisioned", warm_gb_s),
-        Line("metrics", "cloudwatch_metric", METRICS_PER_FUNCTION * FUNCTIONS * work.regions),
-        Line("alarms", "cloudwatch_alarm", ALARMS_PER_FUNCTION * FUNCTIONS * work.regions),
+        Line("metrics", "cloudwatch_metric", METRICS_PER_FUNCTION * len(MEMORY_MB) * work.regions),
+        Line("alarms", "cloudwatch_alarm", (ALARMS_PER_FUNCTION * len(MEMORY_MB) + ALARMS_PER_REGION) * work.regions),
+        # One for each function, and one for the whole.
+        Line("composite alarms", "cloudwatch_composite_alarm", len(MEMORY_MB) * work.regions + 1),
         Line("dashboard", "cloudwatch_dashboard", 1),
         *around(work, LCU_GB_PER_HOUR_LAMBDA),
     ]
@@ -44,7 +51,7 @@ def aws_lambda(work: Workload) -> list[Line]:
 
 def lambda_ms(work: Workload) -> int:
     """Milliseconds billed for a request: its CPU time takes longer where memory buys less than one CPU."""
-    slower = max(1.0, MB_PER_VCPU / work.memory_mb)
+    slower = max(1.0, MB_PER_VCPU / 1024 / work.memory_gib(MEMORY_MB["predict"]))
     return ceil(round(work.ms - work.cpu_ms + work.cpu_ms * slower, 6))
 
 
@@ -63,12 +70,12 @@ def around(work: Workload, lcu_gb_per_hour: float) -> list[Line]:
         Line("load balancers", "alb", HOURS_PER_MONTH * work.regions),
         Line("capacity of load balancers", "alb_lcu", lcu_hours),
         Line("answers to the Internet", "aws_egress", work.requests * work.answer_kb * 1000 / _GB),
-        # One for each region's load balancer and one for the page.
-        Line("WAF", "waf_acl", work.regions + 1),
-        Line("WAF's rules", "waf_rule", WAF_RULES * (work.regions + 1)),
-        Line("requests through WAF", "waf_requests", (work.requests + visits * PAGE_FILES) / _MILLION),
+        # The page has none: it is only files.
+        Line("WAF", "waf_acl", work.regions),
+        Line("WAF's rules", "waf_rule", WAF_RULES * work.regions),
+        Line("requests through WAF", "waf_requests", work.requests / _MILLION),
         Line("the page's bytes", "cloudfront_data", visits * PAGE_KB * 1000 / _GB),
-        Line("the page's requests", "cloudfront_requests", visits * PAGE_FILES / _MILLION),
+        Line("the page's requests", "cloudfront_requests", visits * PAGE_REQUESTS / _MILLION),
         Line("DNS zone", "route53_zone", 1),
         Line("health checks", "route53_health_check", work.regions),
         Line("encryption keys", "kms_key", work.regions),

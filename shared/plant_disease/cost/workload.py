@@ -12,9 +12,9 @@ MINUTES_PER_MONTH = HOURS_PER_MONTH * 60
 
 VISITS_PER_REQUEST = 0.1
 """Visits of the page whose browser has nothing of it yet, for each request."""
-PAGE_FILES = 20
-PAGE_KB = 100
-"""What such a visit loads, compressed."""
+PAGE_REQUESTS = 42
+PAGE_KB = 134
+"""What such a visit asks for, and gets with gzip; the service worker fetches the shell once more to keep it."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Workload:
         requests: in the month; one request diagnoses one photo.
         ms: from request to answer on `cpus`, mean.
         cpu_ms: CPU time in it, mean, at most `ms`.
-        memory_mb: of an instance.
+        memory_mb: of every instance; None: what Terraform gives each function on the platform.
         cpus: of an instance.
         concurrency: requests that a busy instance answers at the same time, mean.
         min_instances: kept warm in each region.
@@ -44,7 +44,7 @@ class Workload:
     requests: float
     ms: float = 100
     cpu_ms: float = 29
-    memory_mb: float = 512
+    memory_mb: float | None = None
     cpus: float = 1
     concurrency: float = 1
     min_instances: int = 1
@@ -59,7 +59,7 @@ class Workload:
     def __post_init__(self) -> None:
         """Refuse what cannot be."""
         for field in fields(self):
-            if getattr(self, field.name) < 0:
+            if (getattr(self, field.name) or 0) < 0:
                 raise ValueError(f"{field.name} must not be negative")
         if self.regions not in (1, 2):
             raise ValueError("regions must be 1 or 2")
@@ -77,10 +77,9 @@ class Workload:
         """Requests a minute, mean over the month."""
         return self.requests / MINUTES_PER_MONTH
 
-    @property
-    def memory_gib(self) -> float:
+    def memory_gib(self, default_mb: float) -> float:
         """Memory of an instance in GiB, as both clouds count it."""
-        return self.memory_mb / 1024
+        return (default_mb if self.memory_mb is None else self.memory_mb) / 1024
 
     @property
     def balanced_kb(self) -> float:
