@@ -21,7 +21,6 @@ cd "$(dirname "$0")/.."
 PERCENT=${PERCENT:-10}
 
 initialise() {
-    cp "pipelines/backend/$(basename "$ROOT").tf" "$ROOT/backend.tf"
     # What was planned is applied with the very providers that it was planned with.
     if [[ -f build/terraform.lock.hcl ]]; then cp build/terraform.lock.hcl "$ROOT/.terraform.lock.hcl"; fi
     terraform -chdir="$ROOT" init -input=false -backend-config="bucket=$STATE_BUCKET" \
