@@ -3,6 +3,7 @@
 Commands are what stands in blocks of shell.
 """
 
+import json
 import re
 import shlex
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import yaml
 
 from plant_disease.cli import app
 from plant_disease.settings import Settings
+from tests.terraform.terraform import Copy
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = sorted(
@@ -240,3 +242,64 @@ def test_a_command_that_does_not_exist_is_found() -> None:
         ["make", "x"],
     ]
     assert slug("Where `models` come from, and how?") == "where-models-come-from-and-how"
+
+
+QUOTED = {
+    "gcp": {
+        r"backend-services (?:describe|remove-backend) (\S+)": ("google_compute_backend_service", "name"),
+        r"--network-endpoint-group=(\S+)": ("google_compute_region_network_endpoint_group", "name"),
+        r"run (?:services (?:describe|update-traffic) |revisions list --service=)(\S+)": (
+            "google_cloud_run_v2_service",
+            "name",
+        ),
+        r"--secret=(plant\S+)|secrets versions add (plant\S+)": ("google_secret_manager_secret", "secret_id"),
+        r"certificates describe (\S+)": ("google_certificate_manager_certificate", "name"),
+        r"maps entries update (\S+)": ("google_certificate_manager_certificate_map_entry", "name"),
+        r"--map=(\S+)": ("google_certificate_manager_certificate_map", "name"),
+    },
+    "aws": {
+        r"--function-name (\S+)": ("aws_lambda_function", "function_name"),
+        r"\b(plant-disease-\w+-canary)\b": ("aws_lambda_function", "function_name"),
+        r"s3://(\$STANDBY_PREFIX-\w+)": ("aws_s3_bucket", "bucket"),
+    },
+}
+"""Where documents quote the name of a resource, and which type of resource has it in which attribute."""
+
+PLANNED = {
+    "gcp": {"project": "plants-481912", "registry": "europe-docker.pkg.dev/plants-481912/plant-disease"},
+    "aws": {
+        "zone_id": "Z0123456789ABC",
+        "registry": "123456789012.dkr.ecr.eu-central-1.amazonaws.com/plant-disease",
+        "regions": '["eu-central-1", "eu-west-1"]',
+    },
+}
+
+
+@pytest.mark.terraform
+@pytest.mark.parametrize(("cloud", "providers"), [("gcp", "google 8"), ("aws", "aws 6")])
+def test_resources_have_the_names_that_documents_say(cloud: str, providers: str, tmp_path: Path) -> None:
+    copy = Copy.make(tmp_path, providers)
+    (tmp_path / "terraform" / cloud / "backend_override.tf").write_text('terraform {\n  backend "local" {}\n}\n')
+    digests = {name: f"sha256:{number * 64}" for name, number in (("predict", "1"), ("batch", "2"), ("explain", "3"))}
+    variables = {
+        "domain": "plants.example.com",
+        "image_tag": "1.0.0",
+        "image_digests": json.dumps(digests),
+        "functions": json.dumps(
+            {"predict": {"canary": {"digest": digests["batch"], "percent": 10}}, "batch": {}, "explain": {}}
+        ),
+        **PLANNED[cloud],
+    }
+    copy.run(cloud, "init", "-input=false")
+    copy.run(cloud, "plan", "-input=false", "-out=p", *(f"-var={name}={value}" for name, value in variables.items()))
+    planned = json.loads(copy.run(cloud, "show", "-json", "p").stdout)["resource_changes"]
+    for pattern, (kind, attribute) in QUOTED[cloud].items():
+        names = {change["change"]["after"].get(attribute) for change in planned if change["type"] == kind}
+        quoted = {
+            "".join(name).rstrip("`,.)") if isinstance(name, tuple) else name.rstrip("`,.)")
+            for document in DOCUMENTS
+            for name in re.findall(pattern, text(document))
+        }
+        assert quoted, f"no document quotes {pattern}"
+        named = {name.replace("$STANDBY_PREFIX", "plant-disease-123456789012-eu-west-1") for name in quoted}
+        assert named <= names, f"{kind}: {sorted(named - names)} are not among {sorted(names)}"
