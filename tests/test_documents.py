@@ -261,6 +261,7 @@ QUOTED = {
         r"--function-name (\S+)": ("aws_lambda_function", "function_name"),
         r"\b(plant-disease-\w+-canary)\b": ("aws_lambda_function", "function_name"),
         r"s3://(\$STANDBY_PREFIX-\w+)": ("aws_s3_bucket", "bucket"),
+        r"describe-load-balancers --names (\S+)": ("aws_lb", "name"),
     },
 }
 """Where documents quote the name of a resource, and which type of resource has it in which attribute."""
