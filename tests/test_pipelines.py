@@ -147,8 +147,10 @@ def test_cloud_build_does_what_github_does() -> None:
 
 @workflows
 def test_a_job_that_was_stopped_goes_back(path: Path) -> None:
-    last = jobs(path)["release"]["steps"][-1]
-    assert last["if"] == "failure() || cancelled()"
+    *_, release, last = jobs(path)["release"]["steps"]
+    assert last["if"] == "(failure() || cancelled()) && steps.release.outcome != 'skipped'"
+    assert release["id"] == "release"
+    assert release["run"].endswith("\npipelines/release.sh release\n")
     assert last["run"] == "pipelines/release.sh back"
 
 
@@ -372,6 +374,37 @@ def test_terraform_does_it_with_its_state_in_s3(
     released = job.run("release", URL=url, **settings)
     assert released.returncode == 0, released.stdout + released.stderr
     assert live() == (NEW, {"none"})
+
+
+@pytest.mark.parametrize("cloud", ["gcp"])
+def test_terraform_has_what_is_set_and_read(cloud: str) -> None:
+    root = "".join(path.read_text() for path in (ROOT / "terraform" / cloud).glob("*.tf"))
+    read = re.findall(r"output -json (\w+)", (PIPELINES / "release.sh").read_text())
+    assert read == ["image_digests"]
+    assert set(read) <= set(re.findall(r'^output "(\w+)"', root, re.MULTILINE))
+    declared = dict(re.findall(r'^variable "(\w+)" \{(.*?)^\}', root, re.MULTILINE | re.DOTALL))
+    assert {"image_tag", *variables("full", {}, LIVE, NEW, 10)} <= set(declared)
+    canary = variables("canary", {}, LIVE, NEW, 10)["functions"]["predict"]["canary"]
+    found = re.search(r"canary += optional\(object\(\{ (.*?) \}\)\)", declared["functions"])
+    assert found
+    assert re.findall(r"(\w+) = \w+", found[1]) == list(canary)
+    assert f'backend "{"gcs" if cloud == "gcp" else "s3"}"' in root
+
+
+@pytest.mark.parametrize("path", WORKFLOWS[1:], ids=lambda path: path.stem)
+def test_bootstrap_lets_in_what_the_workflow_runs_on(path: Path) -> None:
+    on = yaml.safe_load(path.read_text())[True]
+    assert on == {"push": {"tags": ["v*"]}}
+    cloud = path.stem.removeprefix("deploy-")
+    bootstrap = "".join(file.read_text() for file in (ROOT / "terraform" / cloud / "bootstrap").glob("*.tf"))
+    environment = jobs(path)["release"]["environment"]
+    if cloud == "gcp":
+        assert "assertion.ref.startsWith('refs/tags/${var.tags}')" in bootstrap
+        assert re.search(r'variable "tags" \{[^}]*default += "v"', bootstrap)
+        assert re.search(rf'variable "environment" \{{[^}}]*default += "{environment}"', bootstrap)
+    else:
+        assert ":ref:refs/tags/v*" in bootstrap
+        assert f":environment:{environment}" in bootstrap
 
 
 def test_a_canary_gets_its_share_and_nothing_else_changes() -> None:
