@@ -164,6 +164,36 @@ def test_jobs_hand_on_what_the_script_needs(path: Path) -> None:
     assert {each for each in keep["args"] if each.startswith("build/")} == set(asked)
 
 
+DOCKER = f"""#!/bin/sh
+# In the place of docker and cosign: writes down what it is asked for. The image is known from elsewhere as well.
+echo "${{0##*/}} $*" >> "$CALLS"
+if [ "$1 $2" = "image inspect" ]; then
+    for last; do :; done
+    name=${{last%:*}}
+    printf 'elsewhere/x@sha256:{"0" * 64}\\n%s@sha256:{"a" * 64}\\n' "$name"
+fi
+"""
+
+
+def test_images_are_pushed_and_signed_by_digest(tmp_path: Path) -> None:
+    for name in ("docker", "cosign"):
+        (tmp_path / name).write_text(DOCKER)
+        (tmp_path / name).chmod(0o755)
+    settings = {**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}", "CALLS": str(tmp_path / "calls")}
+    command = [PIPELINES / "publish.sh", "host/plants", "v2", tmp_path / "digests.json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=settings)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "digests.json").read_text()) == dict.fromkeys(FUNCTIONS, f"sha256:{'a' * 64}")
+    calls = (tmp_path / "calls").read_text().splitlines()
+    assert [call for call in calls if "predict" in call and "inspect" not in call] == [
+        "docker tag plant-disease/predict host/plants/predict:v2",
+        "docker push --quiet host/plants/predict:v2",
+        f"cosign sign --yes host/plants/predict@sha256:{'a' * 64}",
+        "cosign attest --yes --type spdxjson --predicate build/sbom/predict.spdx.json "
+        f"host/plants/predict@sha256:{'a' * 64}",
+    ]
+
+
 TERRAFORM = """#!/bin/sh
 # In the place of terraform: writes down what it is asked for.
 step=$2 root=${1#-chdir=}

@@ -8,12 +8,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import httpx
 import pytest
 
 from plant_disease import keys
 from plant_disease.keys import KeyStore
 from plant_disease.plans import Plan
-from tests.functions.processes import BIN, free_port, started
+from tests.functions.processes import BIN, free_port, started, wait_for
 from tests.servers import Answer, ScriptedServer
 from tools.drill.stage import balancer
 from tools.smoke import rounds
@@ -155,6 +156,35 @@ def test_a_certificate_that_nobody_trusts_fails(closed: tuple[str, str], tmp_pat
 def root_of(folder: Path) -> Path:
     """Whom to trust for the certificates that Caddy makes."""
     return folder / "caddy" / "pki" / "authorities" / "local" / "root.crt"
+
+
+def test_after_the_first_apply_a_model_and_a_key_are_missing(tmp_path: Path) -> None:
+    """As DEPLOYMENT.md says it, with folders in the place of buckets."""
+    settings = {
+        "PLANT_AUTH": "required",
+        "PLANT_MODEL_URI": str(tmp_path / "models"),
+        "PLANT_API_KEYS_URI": str(tmp_path / "keys.json"),
+    }
+
+    def command(*arguments: str) -> str:
+        made = [sys.executable, "-m", "plant_disease.cli", *arguments]
+        environment = {**os.environ, **settings}
+        return subprocess.run(made, capture_output=True, text=True, check=True, env=environment).stdout.strip()
+
+    port = free_port()
+    with started(serve(port), port, tmp_path, settings) as process:
+        assert httpx.get(f"{process.url}/health/ready").status_code == 503
+        assert httpx.post(f"{process.url}/predict", content=b"").status_code == 401
+        # Whether it is a key is asked first, so that a caller without one learns nothing of the model.
+        (model,) = (SCRIPT.parent.parent / "models").glob("*/manifest.json")
+        command("models", "publish", str(model.parent), "--promote", "stable")
+        command("keys", "plan", "smoke")
+        scopes = [part for scope in ("predict", "batch", "explain") for part in ("--scope", scope)]
+        key = command("keys", "create", "Smoke test", "--plan", "smoke", *scopes)
+        known = {"X-API-Key": key}
+        wait_for(lambda: httpx.get(f"{process.url}/usage", headers=known).status_code == 403, 60)
+        done = smoke(process.url, "--key-env", "SMOKE_KEY", "--wait-s", "60", key=key)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_canary_is_missed_once_in_a_million() -> None:
