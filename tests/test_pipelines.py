@@ -20,6 +20,7 @@ from plant_disease.keys import KeyStore
 from plant_disease.plans import Plan
 from tests.functions import processes
 from tests.servers import Answer, ScriptedServer
+from tests.terraform.terraform import Copy
 
 ROOT = Path(__file__).parent.parent
 PIPELINES = ROOT / "pipelines"
@@ -215,7 +216,7 @@ class Checkout:
         for name in ("pipelines", "tests/photos"):
             shutil.copytree(ROOT / name, folder / name)
         for name in ("tools", "terraform/gcp", "terraform/aws", "build", "bin"):
-            (folder / name).mkdir(parents=True)
+            (folder / name).mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / "tools" / "smoke.py", folder / "tools")
         (folder / "bin" / "terraform").write_text(TERRAFORM)
         (folder / "bin" / "terraform").chmod(0o755)
@@ -435,6 +436,57 @@ def test_bootstrap_lets_in_what_the_workflow_runs_on(path: Path) -> None:
     else:
         assert ":ref:refs/tags/v*" in bootstrap
         assert f":environment:{environment}" in bootstrap
+
+
+WITHOUT_BUCKET = """#!/bin/bash
+# terraform, with the state beside the root.
+for argument; do
+    [[ $argument == -backend-config=* ]] || arguments+=("$argument")
+done
+exec "$REAL" "${arguments[@]}"
+"""
+
+DEPLOYED = {
+    "gcp": {"project": "plants-481912", "registry": "europe-docker.pkg.dev/plants-481912/plant-disease"},
+    "aws": {"zone_id": "Z0123456789ABC", "registry": "123456789012.dkr.ecr.eu-central-1.amazonaws.com/plant-disease"},
+}
+
+
+@pytest.mark.terraform
+@pytest.mark.parametrize(("cloud", "providers"), [("gcp", "google 8")])
+def test_a_root_is_released(cloud: str, providers: str, service: tuple[str, str], tmp_path: Path) -> None:
+    """The root itself, with a provider that only simulates what it applies."""
+    url, key = service
+    copy = Copy.make(tmp_path, providers)
+    root = tmp_path / "terraform" / cloud
+    (root / "backend_override.tf").write_text('terraform {\n  backend "local" {}\n}\n')
+    job = Checkout(tmp_path, key)
+    (tmp_path / "bin" / "terraform").write_text(WITHOUT_BUCKET)
+    (tmp_path / "base.json").write_text(json.dumps({"domain": "plants.example.com", **DEPLOYED[cloud]}))
+    real = shutil.which("terraform")
+    assert real
+    settings = {"REAL": real, "ROOT": f"terraform/{cloud}", "URL": url}
+    settings |= {name: value for name, value in copy.environment.items() if name.startswith(("TF_", "CHECKPOINT_"))}
+
+    def live() -> tuple[dict[str, str], bool]:
+        shown = json.loads(copy.run(cloud, "show", "-json").stdout)["values"]
+        digests: dict[str, str] = shown["outputs"]["image_digests"]["value"]
+        return digests, any(digest in json.dumps(shown["root_module"]) for digest in NEW.values())
+
+    (tmp_path / "build" / "live.json").write_text(json.dumps(LIVE))
+    first = job.run("back", **settings)
+    assert first.returncode == 0, first.stderr
+    assert live() == (LIVE, False)
+    planned = job.run("plan", **settings)
+    assert planned.returncode == 0, planned.stderr
+    assert job.run("apply", **settings).returncode == 0
+    assert live() == (LIVE, True)
+    assert job.run("back", **settings).returncode == 0
+    assert live() == (LIVE, False)
+    assert job.run("plan", **settings).returncode == 0
+    released = job.run("release", **settings)
+    assert released.returncode == 0, released.stderr
+    assert live() == (NEW, True)
 
 
 def test_a_canary_gets_its_share_and_nothing_else_changes() -> None:
