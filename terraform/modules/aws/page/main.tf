@@ -5,13 +5,15 @@ locals {
     png  = "image/png", jpg = "image/jpeg", webmanifest = "application/manifest+json"
   }
   files   = setsubtract(fileset(var.folder, "**"), ["config.json"])
-  connect = join(" ", ["'self'", var.api_url, var.upload_origin])
+  connect = join(" ", concat(["'self'", var.api_url], var.upload_origins))
   config = jsonencode({
     endpoints         = { for function in ["predict", "batch", "explain"] : function => "${var.api_url}/" }
-    upload_origins    = [var.upload_origin]
-    max_request_bytes = 700000
+    upload_origins    = var.upload_origins
+    max_request_bytes = 700000 # what a load balancer hands to Lambda (1 MiB), were it counted in base64; larger photos are uploaded
   })
 }
+
+data "aws_partition" "this" {}
 
 module "certificate" {
   source    = "../certificate"
@@ -23,7 +25,7 @@ module "certificate" {
 data "aws_iam_policy_document" "read" {
   statement {
     actions   = ["s3:GetObject"]
-    resources = ["arn:aws:s3:::${var.bucket_name}/*"]
+    resources = ["arn:${data.aws_partition.this.partition}:s3:::${var.bucket_name}/*"]
     principals {
       type        = "Service"
       identifiers = ["cloudfront.amazonaws.com"]
@@ -40,7 +42,7 @@ module "bucket" {
   source        = "../bucket"
   name          = var.bucket_name
   policies      = [data.aws_iam_policy_document.read.json]
-  force_destroy = true
+  force_destroy = !var.deletion_protection
 }
 
 resource "aws_s3_object" "file" {

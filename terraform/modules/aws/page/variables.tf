@@ -23,9 +23,14 @@ variable "api_url" {
   type        = string
 }
 
-variable "upload_origin" {
-  description = "Origin of the bucket that originals are uploaded to."
-  type        = string
+variable "upload_origins" {
+  description = "Origins of the buckets that originals are uploaded to, one in each region."
+  type        = list(string)
+}
+
+variable "deletion_protection" {
+  description = "Whether the bucket cannot be destroyed while the page is in it."
+  type        = bool
 }
 
 variable "folder" {
