@@ -1,0 +1,102 @@
+# What the root makes. Whoever applies Terraform reads, makes, changes and deletes each kind of thing, and the provider asks for more with
+# each version: within a service all actions are allowed, and what they are allowed on is as narrow as its ARNs can say.
+data "aws_iam_policy_document" "named" {
+  #checkov:skip=CKV_AWS_108:buckets, tables and topics of the service alone, by name
+  #checkov:skip=CKV_AWS_109:the same
+  #checkov:skip=CKV_AWS_111:the same
+  #checkov:skip=CKV_AWS_356:the same
+  statement {
+    sid = "ByName"
+    actions = [
+      "athena:*", "budgets:*", "cloudwatch:*", "dynamodb:*", "elasticloadbalancing:*", "firehose:*", "glue:*", "lambda:*", "logs:*", "s3:*", "sns:*",
+      "wafv2:*",
+    ]
+    resources = concat(
+      [for pattern in ["", "/*"] : "${local.arn}:s3:::${var.name}-*${pattern}"],
+      [for pattern in [
+        "athena:${local.any}:workgroup/${var.name}-*",
+        "budgets::${var.account_id}:budget/${var.name}",
+        "cloudwatch:${local.any}:alarm:${var.name}-*",
+        "cloudwatch::${var.account_id}:dashboard/${var.name}-*",
+        "dynamodb:${local.any}:table/${var.name}-*",
+        "elasticloadbalancing:${local.any}:*/app/${var.name}/*",
+        "elasticloadbalancing:${local.any}:targetgroup/${var.name}-*",
+        "firehose:${local.any}:deliverystream/${var.name}-*",
+        "glue:${local.any}:catalog",
+        "glue:${local.any}:database/${replace(var.name, "-", "_")}_*",
+        "glue:${local.any}:table/${replace(var.name, "-", "_")}_*",
+        "lambda:${local.any}:function:${var.name}-*",
+        "logs:${local.any}:log-group:/aws/lambda/${var.name}-*",
+        "logs:${local.any}:log-group:aws-waf-logs-${var.name}*",
+        "sns:${local.any}:${var.name}-*",
+        "wafv2:${local.any}:regional/webacl/${var.name}/*",
+        "wafv2:${local.any}:regional/managedruleset/*",
+      ] : "${local.arn}:${pattern}"],
+    )
+  }
+  # Buckets have names of all accounts: without this, those of others with the same prefix.
+  statement {
+    sid       = "OwnAccount"
+    effect    = "Deny"
+    actions   = ["s3:*"]
+    resources = ["*"]
+    condition {
+      test     = "StringNotEquals"
+      variable = "s3:ResourceAccount"
+      values   = [var.account_id]
+    }
+  }
+}
+
+# What has an id in place of a name, or no ARN to ask for. The account should have nothing else in it that matters.
+data "aws_iam_policy_document" "unnamed" {
+  #checkov:skip=CKV_AWS_109:these have ids that are not known before they are made
+  #checkov:skip=CKV_AWS_111:the same
+  #checkov:skip=CKV_AWS_356:the same
+  statement {
+    sid = "ById"
+    actions = [
+      "acm:*", "chatbot:*", "cloudfront:*",
+      "ec2:*InternetGateway*", "ec2:*Route*", "ec2:*SecurityGroup*", "ec2:*Subnet*", "ec2:*Tags", "ec2:*Vpc*", "ec2:Describe*",
+      "elasticloadbalancing:Describe*", "elasticloadbalancing:SetWebAcl", "route53:*HealthCheck*",
+    ]
+    resources = ["*"]
+  }
+  statement {
+    sid       = "Lists"
+    actions   = ["cloudwatch:DescribeAlarms", "lambda:GetAccountSettings", "logs:*LogDelivery", "logs:DescribeLogGroups", "logs:*ResourcePolicies", "logs:PutResourcePolicy", "sns:ListTopics"]
+    resources = ["*"]
+  }
+  # Records of a zone; the zones themselves are not the root's.
+  statement {
+    sid       = "Records"
+    actions   = ["route53:ChangeResourceRecordSets", "route53:GetChange", "route53:GetHostedZone", "route53:ListHostedZones*", "route53:ListResourceRecordSets", "route53:ListTagsForResource"]
+    resources = ["*"]
+  }
+  # Keys are the service's by their tag, which providers.tf sets. What another key encrypts cannot be read with this.
+  statement {
+    sid       = "MakeKeys"
+    actions   = ["kms:CreateKey", "kms:TagResource"]
+    resources = ["*"]
+    condition {
+      test     = "StringEquals"
+      variable = "aws:RequestTag/service"
+      values   = [var.name]
+    }
+  }
+  statement {
+    sid       = "OwnKeys"
+    actions   = ["kms:*"]
+    resources = ["${local.arn}:kms:${local.any}:key/*"]
+    condition {
+      test     = "StringEquals"
+      variable = "aws:ResourceTag/service"
+      values   = [var.name]
+    }
+  }
+  statement {
+    sid       = "Aliases"
+    actions   = ["kms:*Alias", "kms:ListAliases"]
+    resources = ["*"]
+  }
+}
