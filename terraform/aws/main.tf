@@ -81,9 +81,16 @@ module "dns" {
   load_balancers = { for key, region in local.regions : key => region.load_balancer }
 }
 
+module "page_certificate" {
+  source    = "../modules/aws/certificate"
+  providers = { aws = aws.us_east_1 }
+  domain    = var.domain
+  zone_id   = var.zone_id
+}
+
 module "page" {
   source              = "../modules/aws/page"
-  providers           = { aws = aws, aws.us_east_1 = aws.us_east_1 }
+  certificate_arn     = module.page_certificate.arn
   bucket_name         = "${var.name}-${data.aws_caller_identity.this.account_id}-page"
   region              = var.regions[0]
   domain              = var.domain

@@ -15,13 +15,6 @@ locals {
 
 data "aws_partition" "this" {}
 
-module "certificate" {
-  source    = "../certificate"
-  domain    = var.domain
-  zone_id   = var.zone_id
-  providers = { aws = aws.us_east_1 }
-}
-
 data "aws_iam_policy_document" "read" {
   statement {
     actions   = ["s3:GetObject"]
@@ -133,7 +126,7 @@ resource "aws_cloudfront_distribution" "this" {
     }
   }
   viewer_certificate {
-    acm_certificate_arn      = module.certificate.arn
+    acm_certificate_arn      = var.certificate_arn
     ssl_support_method       = "sni-only"
     minimum_protocol_version = "TLSv1.2_2021"
   }

@@ -18,6 +18,11 @@ variable "zone_id" {
   type        = string
 }
 
+variable "certificate_arn" {
+  description = "Certificate of the host, in us-east-1, where CloudFront takes it from."
+  type        = string
+}
+
 variable "api_url" {
   description = "Where the functions answer, without a slash at the end."
   type        = string

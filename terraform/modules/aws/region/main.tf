@@ -35,6 +35,20 @@ locals {
 
   origins = concat(["https://${var.domain}"], var.cors_origins)
 
+  buckets = {
+    models  = { versioned = true, expire_days = {}, put_origins = [] }
+    keys    = { versioned = true, expire_days = {}, put_origins = [] }
+    uploads = { versioned = false, expire_days = { uploads = { prefix = "in/", days = var.uploads_retention_days } }, put_origins = local.origins }
+    usage = {
+      versioned = false, put_origins = [], expire_days = {
+        events  = { prefix = "events/", days = var.usage_retention_days }
+        files   = { prefix = "usage/dt=", days = var.usage_retention_days }
+        answers = { prefix = "usage/answers/", days = 1 }
+        athena  = { prefix = "athena/", days = 7 }
+      }
+    }
+  }
+
   # What each function may, and no more.
   permissions = { for function in ["predict", "batch", "explain"] : function => merge(
     {
@@ -70,19 +84,7 @@ module "encryption" {
 }
 
 module "bucket" {
-  for_each = {
-    models  = { versioned = true, expire_days = {}, put_origins = [] }
-    keys    = { versioned = true, expire_days = {}, put_origins = [] }
-    uploads = { versioned = false, expire_days = { uploads = { prefix = "in/", days = var.uploads_retention_days } }, put_origins = local.origins }
-    usage = {
-      versioned = false, put_origins = [], expire_days = {
-        events  = { prefix = "events/", days = var.usage_retention_days }
-        files   = { prefix = "usage/dt=", days = var.usage_retention_days }
-        answers = { prefix = "usage/answers/", days = 1 }
-        athena  = { prefix = "athena/", days = 7 }
-      }
-    }
-  }
+  for_each      = local.buckets
   source        = "../bucket"
   name          = "${local.bucket_prefix}-${each.key}"
   kms_key_arn   = module.encryption.key_arn
