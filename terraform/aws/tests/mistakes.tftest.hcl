@@ -113,30 +113,33 @@ run "third" {
 run "fourth" {
   command = plan
   variables {
+    name          = "a" # so that nothing that needs a name is planned
     regions       = ["Frankfurt"]
     image_digests = { train = "sha256:1111111111111111111111111111111111111111111111111111111111111111", batch = "x", explain = "y" }
     functions     = { predict = { min_instances = 5, max_instances = 2 } }
     alerts        = { sms = ["0151"] }
   }
-  expect_failures = [var.regions, var.image_digests, var.functions, var.alerts]
+  expect_failures = [var.name, var.regions, var.image_digests, var.functions, var.alerts]
 }
 
 run "fifth" {
   command = plan
   variables {
+    name      = "a" # so that nothing that needs a name is planned
     regions   = []
     functions = { predict = { environment = { PLANT_LIMITS_URI = "redis://:secret@host" } } }
     alerts    = { chat = { slack_workspace_id = "plants", slack_channel_id = "#alerts" } }
   }
-  expect_failures = [var.regions, var.functions, var.alerts]
+  expect_failures = [var.name, var.regions, var.functions, var.alerts]
 }
 
 run "sixth" {
   command = plan
   variables {
+    name       = "a" # so that nothing that needs a name is planned
     functions  = { predict = { canary = { digest = "latest", percent = 10 } } }
     budget     = { monthly_usd = 500 } # and nobody to tell
     encryption = { kms_key_arns = { us-west-2 = "arn:aws:kms:us-west-2:123456789012:key/1" } }
   }
-  expect_failures = [var.functions, var.budget, var.encryption]
+  expect_failures = [var.name, var.functions, var.budget, var.encryption]
 }
