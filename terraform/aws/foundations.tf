@@ -3,6 +3,7 @@ data "aws_caller_identity" "this" {}
 
 data "aws_ecr_image" "this" {
   for_each        = var.image_tag == null ? [] : setsubtract(keys(local.defaults), keys(var.image_digests))
+  registry_id     = local.registry.account
   repository_name = "${local.registry.prefix}/${each.key}"
   image_tag       = var.image_tag
 }

@@ -6,8 +6,8 @@ data "aws_iam_policy_document" "boundary" {
   #checkov:skip=CKV_AWS_356:the same
   statement {
     sid       = "Data"
-    actions   = ["dynamodb:GetItem", "dynamodb:UpdateItem", "firehose:PutRecord*", "logs:CreateLogStream", "logs:PutLogEvents", "s3:*Object*", "s3:Get*Configuration", "s3:GetBucketLocation", "s3:List*", "s3:Replicate*"]
-    resources = concat([for pattern in ["s3:::${var.name}-*", "dynamodb:${local.any}:table/${var.name}-*", "firehose:${local.any}:deliverystream/${var.name}-*", "logs:${local.any}:log-group:/aws/lambda/${var.name}-*"] : "${local.arn}:${pattern}"])
+    actions   = ["dynamodb:GetItem", "dynamodb:UpdateItem", "firehose:PutRecord*", "logs:CreateLogStream", "logs:PutLogEvents", "s3:*Object*", "s3:AbortMultipartUpload", "s3:Get*Configuration", "s3:GetBucketLocation", "s3:List*", "s3:Replicate*"]
+    resources = [for pattern in ["s3:::${var.name}-*", "dynamodb:${local.any}:table/${var.name}-*", "firehose:${local.any}:deliverystream/${var.name}-*", "logs:${local.any}:log-group:/aws/lambda/${var.name}-*"] : "${local.arn}:${pattern}"]
   }
   statement {
     sid       = "Keys"
@@ -50,9 +50,9 @@ data "aws_iam_policy_document" "identity" {
     actions   = ["iam:PassRole"]
     resources = ["${local.arn}:iam::${var.account_id}:role/${var.name}-*"]
     condition {
-      test     = "StringEquals"
+      test     = "StringLike"
       variable = "iam:PassedToService"
-      values   = [for service in ["chatbot", "firehose", "lambda", "logs", "s3"] : "${service}.amazonaws.com"]
+      values   = [for service in ["chatbot", "firehose", "lambda", "logs", "logs.*", "s3"] : "${service}.amazonaws.com"]
     }
   }
   # Made by AWS with the first load balancer, table replica and web ACL log of an account.

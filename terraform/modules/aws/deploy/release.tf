@@ -10,7 +10,7 @@ data "aws_iam_policy_document" "release" {
   statement {
     sid       = "StateStays"
     effect    = "Deny"
-    actions   = ["s3:DeleteBucket*", "s3:DeleteObjectVersion", "s3:PutBucket*", "s3:PutEncryptionConfiguration", "s3:PutLifecycleConfiguration"]
+    actions   = ["s3:DeleteBucket*", "s3:DeleteObjectVersion", "s3:PutBucket*", "s3:Put*Configuration"]
     resources = [var.state_bucket_arn, "${var.state_bucket_arn}/*"]
   }
   statement {

@@ -34,18 +34,6 @@ data "aws_iam_policy_document" "named" {
       ] : "${local.arn}:${pattern}"],
     )
   }
-  # Buckets have names of all accounts: without this, those of others with the same prefix.
-  statement {
-    sid       = "OwnAccount"
-    effect    = "Deny"
-    actions   = ["s3:*"]
-    resources = ["*"]
-    condition {
-      test     = "StringNotEquals"
-      variable = "s3:ResourceAccount"
-      values   = [var.account_id]
-    }
-  }
 }
 
 # What has an id in place of a name, or no ARN to ask for. The account should have nothing else in it that matters.
@@ -64,16 +52,17 @@ data "aws_iam_policy_document" "unnamed" {
   }
   statement {
     sid       = "Lists"
-    actions   = ["cloudwatch:DescribeAlarms", "lambda:GetAccountSettings", "logs:*LogDelivery", "logs:DescribeLogGroups", "logs:*ResourcePolicies", "logs:PutResourcePolicy", "sns:ListTopics"]
+    actions   = ["cloudwatch:DescribeAlarms", "kms:ListAliases", "lambda:GetAccountSettings", "logs:*LogDelivery", "logs:DescribeLogGroups", "logs:*ResourcePolicies", "logs:PutResourcePolicy", "sns:ListTopics"]
     resources = ["*"]
   }
   # Records of a zone; the zones themselves are not the root's.
   statement {
     sid       = "Records"
-    actions   = ["route53:ChangeResourceRecordSets", "route53:GetChange", "route53:GetHostedZone", "route53:ListHostedZones*", "route53:ListResourceRecordSets", "route53:ListTagsForResource"]
+    actions   = ["route53:ChangeResourceRecordSets", "route53:ChangeTagsForResource", "route53:GetChange", "route53:GetHostedZone", "route53:ListHostedZones*", "route53:ListResourceRecordSets", "route53:ListTagsForResource"]
     resources = ["*"]
   }
-  # Keys are the service's by their tag, which providers.tf sets. What another key encrypts cannot be read with this.
+  # Keys are the service's by their tag, which providers.tf sets. This keeps a mistake from the keys of others, not malice: who may tag a key that
+  # is being made may tag any, because AWS cannot tell the two apart.
   statement {
     sid       = "MakeKeys"
     actions   = ["kms:CreateKey", "kms:TagResource"]
@@ -96,7 +85,7 @@ data "aws_iam_policy_document" "unnamed" {
   }
   statement {
     sid       = "Aliases"
-    actions   = ["kms:*Alias", "kms:ListAliases"]
-    resources = ["*"]
+    actions   = ["kms:CreateAlias", "kms:DeleteAlias", "kms:UpdateAlias"]
+    resources = [for alias in [var.name, "${var.name}-site"] : "${local.arn}:kms:${local.any}:alias/${alias}"]
   }
 }
