@@ -4,8 +4,11 @@ data "aws_partition" "this" {}
 
 locals {
   standbys = { for region in slice(var.regions, 1, length(var.regions)) : "standby" => region }
-  # The pipeline pushes and plans from a tag, and applies in the environment that somebody approves. Let only maintainers push tags v*.
-  subjects = coalesce(var.subjects, ["repo:${coalesce(var.repository, "none")}:environment:production", "repo:${coalesce(var.repository, "none")}:ref:refs/tags/v*"])
+  # The pipeline builds and plans from a tag, and applies in the environment that somebody approves.
+  subjects = {
+    plan   = ["repo:${coalesce(var.repository, "none")}:ref:${var.ref}"]
+    deploy = ["repo:${coalesce(var.repository, "none")}:environment:${var.environment}"]
+  }
 }
 
 provider "aws" {
@@ -65,7 +68,7 @@ resource "aws_ecr_replication_configuration" "this" {
 
 module "deploy" {
   source            = "../../modules/aws/deploy"
-  for_each          = toset(var.repository == null && var.subjects == null ? [] : ["github"])
+  for_each          = toset(var.repository == null ? [] : ["github"])
   account_id        = data.aws_caller_identity.this.account_id
   name              = var.name
   state_bucket_arn  = module.state.arn

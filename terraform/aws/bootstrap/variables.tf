@@ -31,14 +31,25 @@ variable "repository" {
   }
 }
 
-variable "subjects" {
-  description = "Subjects of GitHub's tokens that may deploy, in place of the environment production and tags v* of the repository."
-  type        = list(string)
-  default     = null
+variable "ref" {
+  description = "Branch or tags of the repository from which the pipeline builds and plans."
+  type        = string
+  default     = "refs/tags/v*"
 
   validation {
-    condition     = var.subjects == null || try(length(var.subjects) > 0 && alltrue([for subject in var.subjects : can(regex("^repo:[A-Za-z0-9-]+/[A-Za-z0-9._-]+:.+$", subject)) && !endswith(subject, ":*")]), false)
-    error_message = "subjects are such as repo:OWNER/NAME:environment:production: of one repository, and not all of it."
+    condition     = can(regex("^refs/(heads|tags)/[A-Za-z0-9._/-]+[*]?$", var.ref))
+    error_message = "ref is such as refs/heads/main or refs/tags/v*: not everything."
+  }
+}
+
+variable "environment" {
+  description = "Environment of the repository in which the pipeline applies; give it reviewers."
+  type        = string
+  default     = "production"
+
+  validation {
+    condition     = can(regex("^[A-Za-z0-9._-]+$", var.environment))
+    error_message = "environment is the name of one environment on GitHub."
   }
 }
 

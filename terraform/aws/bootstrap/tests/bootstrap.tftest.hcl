@@ -35,7 +35,7 @@ run "promises" {
     error_message = "Images are not copied to the second region."
   }
   assert {
-    condition     = toset(local.subjects) == toset(["repo:example/plants:environment:production", "repo:example/plants:ref:refs/tags/v*"])
+    condition     = jsonencode(local.subjects) == jsonencode({ deploy = ["repo:example/plants:environment:production"], plan = ["repo:example/plants:ref:refs/tags/v*"] })
     error_message = "Others than the pipeline may deploy."
   }
 }
@@ -70,28 +70,38 @@ run "deploy" {
     account_id        = "123456789012"
     name              = "plant-disease"
     state_bucket_arn  = "arn:aws:s3:::plant-disease-123456789012-state"
-    subjects          = ["repo:example/plants:environment:production"]
+    subjects          = { plan = ["repo:example/plants:ref:refs/tags/v*"], deploy = ["repo:example/plants:environment:production"] }
     oidc_provider_arn = "arn:aws:iam::123456789012:oidc-provider/token.actions.githubusercontent.com"
   }
 
   assert {
-    condition     = { for condition in one(data.aws_iam_policy_document.assume.statement).condition : split(":", condition.variable)[1] => one(condition.values) } == { aud = "sts.amazonaws.com", sub = "repo:example/plants:environment:production" }
+    condition     = { for condition in one(data.aws_iam_policy_document.assume["deploy"].statement).condition : split(":", condition.variable)[1] => one(condition.values) } == { aud = "sts.amazonaws.com", sub = "repo:example/plants:environment:production" }
     error_message = "Any repository may take the role."
   }
   assert {
-    condition     = alltrue([for statement in data.aws_iam_policy_document.identity.statement : length(statement.condition) == 1 if anytrue([for action in statement.actions : contains(["iam:CreateRole", "iam:PutRolePolicy", "iam:PutRolePermissionsBoundary", "iam:PassRole"], action)])])
+    condition     = alltrue([for statement in data.aws_iam_policy_document.identity["deploy"].statement : length(statement.condition) == 1 if anytrue([for action in statement.actions : contains(["iam:CreateRole", "iam:PutRolePolicy", "iam:PutRolePermissionsBoundary", "iam:PassRole"], action)])])
     error_message = "A role can be made without the boundary, or given to anything."
   }
   assert {
-    condition = toset([for action in flatten(data.aws_iam_policy_document.identity.statement[*].actions) : action if !can(regex("^iam:(Get|List)[A-Za-z]+$", action))]) == toset([for action in [
+    condition = toset([for action in flatten(data.aws_iam_policy_document.identity["deploy"].statement[*].actions) : action if !can(regex("^iam:(Get|List)[A-Za-z]+$", action))]) == toset([for action in [
       "CreateRole", "CreateServiceLinkedRole", "DeleteRole", "DeleteRolePolicy", "PassRole", "PutRolePermissionsBoundary", "PutRolePolicy", "TagRole",
       "UntagRole", "UpdateAssumeRolePolicy", "UpdateRole",
     ] : "iam:${action}"])
     error_message = "The role can widen what it may."
   }
   assert {
-    condition     = aws_iam_role.this.name == "deploy-plant-disease" && aws_iam_policy.boundary.name == "boundary-plant-disease"
-    error_message = "The role's own name matches what it may change."
+    condition     = toset(values(aws_iam_role.this)[*].name) == toset(["deploy-plant-disease", "plan-plant-disease"]) && aws_iam_policy.boundary.name == "boundary-plant-disease"
+    error_message = "The name of a role matches what it may change."
+  }
+  assert {
+    condition = alltrue([for action in flatten([
+      data.aws_iam_policy_document.identity["plan"].statement[*].actions, data.aws_iam_policy_document.named["plan"].statement[*].actions, data.aws_iam_policy_document.unnamed_read.statement[*].actions,
+    ]) : can(regex("^[a-z0-9]+:(Describe|Get|List|View)", action))])
+    error_message = "Who plans may change something."
+  }
+  assert {
+    condition     = one([for statement in data.aws_iam_policy_document.release["plan"].statement : one(statement.resources) if statement.sid == "WriteState"]) == "arn:aws:s3:::plant-disease-123456789012-state/*.tflock"
+    error_message = "Who plans may write the state."
   }
 }
 
@@ -119,12 +129,13 @@ run "repository" {
   expect_failures = [var.repository]
 }
 
-run "subjects" {
+run "ref" {
   command = plan
   variables {
-    subjects = ["repo:example/plants:*"]
+    ref         = "*"
+    environment = "*"
   }
-  expect_failures = [var.subjects]
+  expect_failures = [var.ref, var.environment]
 }
 
 run "oidc_provider_arn" {

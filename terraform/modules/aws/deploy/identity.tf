@@ -27,43 +27,48 @@ resource "aws_iam_policy" "boundary" {
 }
 
 data "aws_iam_policy_document" "identity" {
+  for_each = local.roles
   statement {
-    sid = "Roles"
-    actions = [
-      "iam:DeleteRole", "iam:DeleteRolePolicy", "iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole",
-      "iam:ListRolePolicies", "iam:ListRoleTags", "iam:TagRole", "iam:UntagRole", "iam:UpdateAssumeRolePolicy", "iam:UpdateRole",
-    ]
+    sid       = "Roles"
+    actions   = each.value.actions
     resources = ["${local.arn}:iam::${var.account_id}:role/${var.name}-*"]
   }
-  statement {
-    sid       = "RolesInsideTheBoundary"
-    actions   = ["iam:CreateRole", "iam:PutRolePolicy", "iam:PutRolePermissionsBoundary"]
-    resources = ["${local.arn}:iam::${var.account_id}:role/${var.name}-*"]
-    condition {
-      test     = "StringEquals"
-      variable = "iam:PermissionsBoundary"
-      values   = [aws_iam_policy.boundary.arn]
+  dynamic "statement" {
+    for_each = each.value.guarded
+    content {
+      sid       = statement.key
+      actions   = statement.value.actions
+      resources = ["${local.arn}:iam::${var.account_id}:role/${statement.value.role}"]
+      condition {
+        test     = "StringLike"
+        variable = statement.value.variable
+        values   = statement.value.values
+      }
     }
   }
-  statement {
-    sid       = "RolesOfServices"
-    actions   = ["iam:PassRole"]
-    resources = ["${local.arn}:iam::${var.account_id}:role/${var.name}-*"]
-    condition {
-      test     = "StringLike"
-      variable = "iam:PassedToService"
-      values   = [for service in ["chatbot", "firehose", "lambda", "logs", "logs.*", "s3"] : "${service}.amazonaws.com"]
-    }
-  }
-  # Made by AWS with the first load balancer, table replica and web ACL log of an account.
-  statement {
-    sid       = "RolesOfAWS"
-    actions   = ["iam:CreateServiceLinkedRole"]
-    resources = ["${local.arn}:iam::${var.account_id}:role/aws-service-role/*"]
-    condition {
-      test     = "StringEquals"
-      variable = "iam:AWSServiceName"
-      values   = [for service in ["elasticloadbalancing", "management.chatbot", "replication.dynamodb", "wafv2"] : "${service}.amazonaws.com"]
+}
+
+locals {
+  read_roles = ["iam:GetRole", "iam:GetRolePolicy", "iam:ListAttachedRolePolicies", "iam:ListInstanceProfilesForRole", "iam:ListRolePolicies", "iam:ListRoleTags"]
+  roles = {
+    plan = { actions = local.read_roles, guarded = {} }
+    deploy = {
+      actions = concat(local.read_roles, ["iam:DeleteRole", "iam:DeleteRolePolicy", "iam:TagRole", "iam:UntagRole", "iam:UpdateAssumeRolePolicy", "iam:UpdateRole"])
+      guarded = {
+        InsideTheBoundary = {
+          actions  = ["iam:CreateRole", "iam:PutRolePolicy", "iam:PutRolePermissionsBoundary"], role = "${var.name}-*",
+          variable = "iam:PermissionsBoundary", values = [aws_iam_policy.boundary.arn]
+        }
+        ToServices = {
+          actions  = ["iam:PassRole"], role = "${var.name}-*",
+          variable = "iam:PassedToService", values = [for service in ["chatbot", "firehose", "lambda", "logs", "logs.*", "s3"] : "${service}.amazonaws.com"]
+        }
+        # Made by AWS with the first load balancer, table replica, Slack channel and web ACL log of an account.
+        OfAWS = {
+          actions  = ["iam:CreateServiceLinkedRole"], role = "aws-service-role/*",
+          variable = "iam:AWSServiceName", values = [for service in ["elasticloadbalancing", "management.chatbot", "replication.dynamodb", "wafv2"] : "${service}.amazonaws.com"]
+        }
+      }
     }
   }
 }

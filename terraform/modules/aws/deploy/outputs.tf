@@ -1,9 +1,9 @@
-output "role_arn" {
-  description = "Role that the pipeline takes."
-  value       = aws_iam_role.this.arn
+output "role_arns" {
+  description = "Roles that the pipeline takes: plan and deploy."
+  value       = { for name, role in aws_iam_role.this : name => role.arn }
 }
 
 output "boundary_arn" {
-  description = "Policy that bounds every role it makes."
+  description = "Policy that bounds every role that deploy makes."
   value       = aws_iam_policy.boundary.arn
 }

@@ -1,10 +1,17 @@
 # State, images, and the key of the smoke test.
 data "aws_iam_policy_document" "release" {
+  for_each = var.subjects
   #checkov:skip=CKV_AWS_356:only to log in, which is to the registry of the account
   statement {
-    sid       = "State"
-    actions   = ["s3:ListBucket", "s3:GetObject", "s3:PutObject", "s3:DeleteObject"]
+    sid       = "ReadState"
+    actions   = ["s3:ListBucket", "s3:GetObject"]
     resources = [var.state_bucket_arn, "${var.state_bucket_arn}/*"]
+  }
+  # Who plans writes the lock beside the state, and nothing else.
+  statement {
+    sid       = "WriteState"
+    actions   = ["s3:PutObject", "s3:DeleteObject"]
+    resources = ["${var.state_bucket_arn}/${each.key == "plan" ? "*.tflock" : "*"}"]
   }
   # The lock file is deleted; versions are what the state is restored from.
   statement {
@@ -26,9 +33,12 @@ data "aws_iam_policy_document" "release" {
     ]
     resources = ["${local.arn}:ecr:${local.any}:repository/${var.name}/*"]
   }
-  statement {
-    sid       = "SmokeTest"
-    actions   = ["secretsmanager:GetSecretValue"]
-    resources = ["${local.arn}:secretsmanager:${local.any}:secret:${var.name}/*"]
+  dynamic "statement" {
+    for_each = each.key == "deploy" ? ["SmokeTest"] : []
+    content {
+      sid       = statement.value
+      actions   = ["secretsmanager:GetSecretValue"]
+      resources = ["${local.arn}:secretsmanager:${local.any}:secret:${var.name}/*"]
+    }
   }
 }

@@ -1,16 +1,32 @@
 # What the root makes. Whoever applies Terraform reads, makes, changes and deletes each kind of thing, and the provider asks for more with
-# each version: within a service all actions are allowed, and what they are allowed on is as narrow as its ARNs can say.
+# each version: within a service all actions are allowed, and what they are allowed on is as narrow as its ARNs can say. Whoever plans reads the same.
+locals {
+  services = ["athena", "budgets", "cloudwatch", "dynamodb", "elasticloadbalancing", "firehose", "glue", "lambda", "logs", "s3", "sns", "wafv2"]
+  named = {
+    deploy = [for service in local.services : "${service}:*"]
+    # How things are set up, not what is in them: no objects, no log lines, no counts.
+    plan = concat(
+      flatten([for service in setsubtract(local.services, ["dynamodb", "logs", "s3"]) : [for verb in ["Describe", "Get", "List"] : "${service}:${verb}*"]]),
+      ["budgets:ViewBudget", "dynamodb:Describe*", "dynamodb:List*", "logs:Describe*", "logs:List*", "s3:Get*Configuration", "s3:GetBucket*", "s3:ListBucket", "s3:ListTagsForResource"],
+    )
+  }
+}
+
 data "aws_iam_policy_document" "named" {
   #checkov:skip=CKV_AWS_108:buckets, tables and topics of the service alone, by name
   #checkov:skip=CKV_AWS_109:the same
   #checkov:skip=CKV_AWS_111:the same
   #checkov:skip=CKV_AWS_356:the same
+  for_each = local.named
+  # The files of the page are resources too, and everybody may see them.
   statement {
-    sid = "ByName"
-    actions = [
-      "athena:*", "budgets:*", "cloudwatch:*", "dynamodb:*", "elasticloadbalancing:*", "firehose:*", "glue:*", "lambda:*", "logs:*", "s3:*", "sns:*",
-      "wafv2:*",
-    ]
+    sid       = "Page"
+    actions   = ["s3:GetObject", "s3:GetObjectTagging"]
+    resources = ["${local.arn}:s3:::${var.name}-${var.account_id}-page/*"]
+  }
+  statement {
+    sid     = "ByName"
+    actions = each.value
     resources = concat(
       [for pattern in ["", "/*"] : "${local.arn}:s3:::${var.name}-*${pattern}"],
       [for pattern in [
@@ -33,6 +49,18 @@ data "aws_iam_policy_document" "named" {
         "wafv2:${local.any}:regional/managedruleset/*",
       ] : "${local.arn}:${pattern}"],
     )
+  }
+}
+
+data "aws_iam_policy_document" "unnamed_read" {
+  #checkov:skip=CKV_AWS_356:these have ids that are not known before they are made, or lists are asked for
+  statement {
+    sid = "Read"
+    actions = concat(
+      flatten([for service in ["acm", "chatbot", "cloudfront", "elasticloadbalancing", "route53"] : [for verb in ["Describe", "Get", "List"] : "${service}:${verb}*"]]),
+      ["cloudwatch:DescribeAlarms", "ec2:Describe*", "kms:DescribeKey", "kms:GetKey*", "kms:List*", "logs:DescribeLogGroups", "logs:DescribeResourcePolicies", "sns:ListTopics"],
+    )
+    resources = ["*"]
   }
 }
 

@@ -4,7 +4,7 @@ variable "account_id" {
 }
 
 variable "name" {
-  description = "The root's variable name: what the role may change begins with it."
+  description = "The root's variable name: what the roles may change begins with it."
   type        = string
 }
 
@@ -14,8 +14,8 @@ variable "state_bucket_arn" {
 }
 
 variable "subjects" {
-  description = "Who may take the role: subjects of GitHub's tokens, with * as a wildcard."
-  type        = list(string)
+  description = "Who may take each role: subjects of GitHub's tokens, with * as a wildcard."
+  type        = object({ plan = list(string), deploy = list(string) })
 }
 
 variable "oidc_provider_arn" {
