@@ -80,7 +80,7 @@ run "whole" {
   }
   assert {
     condition = alltrue(flatten([for region in ["primary", "standby"] : [for function in ["predict", "batch", "explain", "explain-canary"] : [
-      for kind in ["errors", "throttles", "5xx", "latency", "overloaded", "no-model", "keys", "limits", "model-loads", "bad-answers", "failing"] : contains(output.alarms[region], "${var.name}-${function}-${kind}")
+      for kind in ["errors", "throttles", "5xx", "latency", "latency-p99", "overloaded", "no-model", "keys", "limits", "model-loads", "model-stale", "bad-answers", "failing"] : contains(output.alarms[region], "${var.name}-${function}-${kind}")
     ]]]))
     error_message = "A function has not all its alarms in each region."
   }

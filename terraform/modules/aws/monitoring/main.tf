@@ -1,6 +1,6 @@
 # The alarms of one region and its dashboard: docs/monitoring.md says what each is about, and its anchor in the runbook what to do.
 locals {
-  # The least a function promises; a canary promises the same.
+  # What a function promises of 95 in 100 requests, and twice that of 99; a canary promises the same.
   p95_ms = { predict = 500, explain = 1000, batch = 10000 }
 
   of_functions = merge([
@@ -9,6 +9,9 @@ locals {
       throttles   = { severity = "page", anchor = "overloaded", namespace = "AWS/Lambda", metric = "Throttles", dimensions = { FunctionName = function.name } }
       "5xx"       = { severity = "warning", anchor = "errorbudgetburnsfast", statistic = "SampleCount", threshold = 5, dimensions = { status_class = "5xx" } }
       latency     = { severity = "page", anchor = "latencyp95high", statistic = "p95", threshold = local.p95_ms[function.function], dimensions = {} }
+      latency-p99 = { severity = "warning", anchor = "latencyp99high", statistic = "p99", threshold = 2 * local.p95_ms[function.function], dimensions = {} }
+      # The youngest age of all instances: one that has slept is old for a moment, and no fault.
+      model-stale = { severity = "warning", anchor = "modelstale", namespace = "PlantDisease", metric = "channel_age_s", statistic = "Minimum", threshold = 900, dimensions = { function = function.name } }
       overloaded  = { severity = "page", anchor = "overloaded", statistic = "SampleCount", dimensions = { code = "overloaded" } }
       no-model    = { severity = "page", anchor = "nomodelloaded", statistic = "SampleCount", dimensions = { code = "model_unavailable" } }
       keys        = { severity = "page", anchor = "keysunavailable", statistic = "SampleCount", dimensions = { code = "keys_unavailable" } }
@@ -40,8 +43,8 @@ resource "aws_cloudwatch_metric_alarm" "this" {
   namespace           = each.value.namespace
   metric_name         = each.value.metric
   dimensions          = each.value.dimensions
-  statistic           = each.value.statistic == "p95" ? null : each.value.statistic
-  extended_statistic  = each.value.statistic == "p95" ? "p95" : null
+  statistic           = startswith(each.value.statistic, "p") ? null : each.value.statistic
+  extended_statistic  = startswith(each.value.statistic, "p") ? each.value.statistic : null
   comparison_operator = each.value.below ? "LessThanThreshold" : "GreaterThanThreshold"
   threshold           = each.value.threshold
   period              = each.value.period
