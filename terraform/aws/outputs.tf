@@ -1,20 +1,20 @@
 output "url" {
-  description = "The page."
-  value       = "https://${var.domain}"
+  description = "Address of the page."
+  value       = "https://${var.domain}/"
 }
 
 output "api_url" {
-  description = "The functions."
+  description = "Address of the functions."
   value       = "https://api.${var.domain}"
 }
 
 output "models_bucket" {
-  description = "Publish models here: s3://BUCKET/models."
+  description = "Bucket of the models: publish to s3://BUCKET/models."
   value       = module.primary.buckets["models"].name
 }
 
 output "uploads_bucket" {
-  description = "Where originals are uploaded to."
+  description = "Bucket of the photos that are uploaded first, in the first region."
   value       = module.primary.buckets["uploads"].name
 }
 
@@ -24,31 +24,36 @@ output "keys_uri" {
 }
 
 output "usage" {
-  description = "Table and workgroup of Athena."
-  value       = module.primary.usage
+  description = "Table and workgroup of Athena, in each region."
+  value       = { for key, region in local.regions : key => region.usage }
 }
 
 output "functions" {
-  description = "Names of the functions by region."
-  value       = merge({ primary = module.primary.functions }, { for key, region in module.standby : key => region.functions })
-}
-
-output "alarms" {
-  description = "Names of the alarms by region."
-  value       = merge({ primary = module.primary.alarms }, { for key, region in module.standby : key => region.alarms })
+  description = "Names of the functions, in each region."
+  value       = { for key, region in local.regions : key => region.functions }
 }
 
 output "images" {
-  description = "What runs, by region."
-  value       = merge({ primary = module.primary.images }, { for key, region in module.standby : key => region.images })
+  description = "What runs in each region, canaries too."
+  value       = { for key, region in local.regions : key => region.images }
+}
+
+output "image_digests" {
+  description = "What is live, by function, without canaries; pipelines read it."
+  value       = local.digests
+}
+
+output "alarms" {
+  description = "Names of the alarms, in each region and of the whole site."
+  value       = merge({ for key, region in local.regions : key => region.alarms }, { site = module.site.alarms })
 }
 
 output "dashboard_url" {
-  description = "The dashboard."
+  description = "Address of the dashboard."
   value       = module.primary.dashboard_url
 }
 
 output "load_balancers" {
-  description = "Their own host names."
-  value       = { for key, region in local.load_balancers : key => region.dns_name }
+  description = "Host names of the load balancers."
+  value       = { for key, region in local.regions : key => region.load_balancer.dns_name }
 }

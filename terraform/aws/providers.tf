@@ -14,7 +14,7 @@ provider "aws" {
   }
 }
 
-# CloudFront takes its certificate from there.
+# CloudFront takes its certificate from there, and Route 53 publishes its metrics there.
 provider "aws" {
   alias  = "us_east_1"
   region = "us-east-1"

@@ -1,8 +1,30 @@
-# Once for an account, by a person: where state and images are.
+# Once for each account, by a person: where the state is, where images are, and who deploys without a key.
 data "aws_caller_identity" "this" {}
+data "aws_partition" "this" {}
+
+locals {
+  standbys = { for region in slice(var.regions, 1, length(var.regions)) : "standby" => region }
+  # The pipeline builds and plans from a tag, and applies in the environment that somebody approves.
+  subjects = {
+    plan   = ["repo:${coalesce(var.repository, "none")}:ref:${var.ref}"]
+    deploy = ["repo:${coalesce(var.repository, "none")}:environment:${var.environment}"]
+  }
+}
 
 provider "aws" {
   region = var.regions[0]
+  default_tags {
+    tags = merge({ service = var.name }, var.tags)
+  }
+}
+
+# With one region nothing is made by it.
+provider "aws" {
+  alias  = "standby"
+  region = var.regions[length(var.regions) - 1]
+  default_tags {
+    tags = merge({ service = var.name }, var.tags)
+  }
 }
 
 module "state" {
@@ -10,31 +32,29 @@ module "state" {
   name   = "${var.name}-${data.aws_caller_identity.this.account_id}-state"
 }
 
-resource "aws_ecr_repository" "this" {
-  #checkov:skip=CKV_AWS_136:the images hold no secret; AES-256 of ECR is enough
-  for_each             = toset(["predict", "batch", "explain"])
-  name                 = "${var.name}/${each.key}"
-  image_tag_mutability = "IMMUTABLE"
-  image_scanning_configuration {
-    scan_on_push = true
-  }
+module "primary" {
+  source     = "../../modules/aws/registry"
+  account_id = data.aws_caller_identity.this.account_id
+  name       = var.name
+  region     = var.regions[0]
 }
 
-resource "aws_ecr_lifecycle_policy" "this" {
-  for_each   = aws_ecr_repository.this
-  repository = each.value.name
-  policy = jsonencode({ rules = [{
-    rulePriority = 1, description = "images without a tag", action = { type = "expire" },
-    selection    = { tagStatus = "untagged", countType = "sinceImagePushed", countUnit = "days", countNumber = 14 }
-  }] })
+module "standby" {
+  source     = "../../modules/aws/registry"
+  for_each   = local.standbys
+  providers  = { aws = aws.standby }
+  account_id = data.aws_caller_identity.this.account_id
+  name       = var.name
+  region     = each.value
 }
 
+# Of the whole registry of the account: there is one at most.
 resource "aws_ecr_replication_configuration" "this" {
-  for_each = toset(slice(var.regions, 1, length(var.regions)))
+  for_each = local.standbys
   replication_configuration {
     rule {
       destination {
-        region      = each.key
+        region      = each.value
         registry_id = data.aws_caller_identity.this.account_id
       }
       repository_filter {
@@ -43,4 +63,15 @@ resource "aws_ecr_replication_configuration" "this" {
       }
     }
   }
+  depends_on = [module.standby]
+}
+
+module "deploy" {
+  source            = "../../modules/aws/deploy"
+  for_each          = toset(var.repository == null ? [] : ["github"])
+  account_id        = data.aws_caller_identity.this.account_id
+  name              = var.name
+  state_bucket_arn  = module.state.arn
+  subjects          = local.subjects
+  oidc_provider_arn = var.oidc_provider_arn
 }

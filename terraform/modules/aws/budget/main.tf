@@ -6,8 +6,9 @@ resource "aws_budgets_budget" "this" {
   limit_unit   = "USD"
   time_unit    = "MONTHLY"
 
+  # AWS refuses a notification of nobody.
   dynamic "notification" {
-    for_each = var.thresholds
+    for_each = length(var.email) > 0 ? var.thresholds : []
     content {
       comparison_operator        = "GREATER_THAN"
       notification_type          = notification.value > 1 ? "FORECASTED" : "ACTUAL"

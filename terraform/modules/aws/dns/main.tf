@@ -11,6 +11,7 @@ resource "aws_route53_health_check" "this" {
 }
 
 resource "aws_route53_record" "this" {
+  #checkov:skip=CKV2_AWS_23:aliases of the load balancers that a variable names
   for_each        = var.load_balancers
   zone_id         = var.zone_id
   name            = var.host

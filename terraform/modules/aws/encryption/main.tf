@@ -1,5 +1,5 @@
-# The key of one region: buckets, logs, alarms and tables are encrypted with it.
-data "aws_caller_identity" "this" {}
+# The key of one region: buckets, logs, alarms and tables are encrypted with it. A key that is brought along is taken as it is; its
+# policy has to say what this one's does.
 data "aws_partition" "this" {}
 
 data "aws_iam_policy_document" "key" {
@@ -13,7 +13,7 @@ data "aws_iam_policy_document" "key" {
     resources = ["*"]
     principals {
       type        = "AWS"
-      identifiers = ["arn:${data.aws_partition.this.partition}:iam::${data.aws_caller_identity.this.account_id}:root"]
+      identifiers = ["arn:${data.aws_partition.this.partition}:iam::${var.account_id}:root"]
     }
   }
   statement {
@@ -27,7 +27,7 @@ data "aws_iam_policy_document" "key" {
     condition {
       test     = "ArnLike"
       variable = "kms:EncryptionContext:aws:logs:arn"
-      values   = ["arn:${data.aws_partition.this.partition}:logs:${var.region}:${data.aws_caller_identity.this.account_id}:log-group:*"]
+      values   = ["arn:${data.aws_partition.this.partition}:logs:${var.region}:${var.account_id}:log-group:*"]
     }
   }
   statement {
@@ -36,17 +36,18 @@ data "aws_iam_policy_document" "key" {
     resources = ["*"]
     principals {
       type        = "Service"
-      identifiers = ["cloudwatch.amazonaws.com", "budgets.amazonaws.com"]
+      identifiers = ["cloudwatch.amazonaws.com"]
     }
     condition {
       test     = "StringEquals"
       variable = "aws:SourceAccount"
-      values   = [data.aws_caller_identity.this.account_id]
+      values   = [var.account_id]
     }
   }
 }
 
 resource "aws_kms_key" "this" {
+  for_each                = toset(var.existing_key_arn == null ? ["own"] : [])
   description             = "${var.name} in ${var.region}"
   enable_key_rotation     = true
   deletion_window_in_days = 30
@@ -54,6 +55,7 @@ resource "aws_kms_key" "this" {
 }
 
 resource "aws_kms_alias" "this" {
+  for_each      = aws_kms_key.this
   name          = "alias/${var.name}"
-  target_key_id = aws_kms_key.this.key_id
+  target_key_id = each.value.key_id
 }

@@ -14,7 +14,7 @@ variable "requests_per_minute_by_key" {
 }
 
 variable "requests_per_minute_by_address" {
-  description = "Most requests of one address in a minute."
+  description = "Most requests of one address without a key in a minute."
   type        = number
 }
 

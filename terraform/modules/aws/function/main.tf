@@ -10,18 +10,20 @@ data "aws_iam_policy_document" "assume" {
 }
 
 data "aws_iam_policy_document" "this" {
-  #checkov:skip=CKV_AWS_111:the only "*" is X-Ray's
-  #checkov:skip=CKV_AWS_356:the only "*" is X-Ray's
+  #checkov:skip=CKV_AWS_111:the only "*" is that of X-Ray, which has no resources to name for writing
+  #checkov:skip=CKV_AWS_356:the only "*" is that of X-Ray, which has no resources to name for writing
   statement {
     sid       = "Logs"
     actions   = ["logs:CreateLogStream", "logs:PutLogEvents"]
     resources = ["${aws_cloudwatch_log_group.this.arn}:*"]
   }
-  statement {
-    # X-Ray has no resources to name for these two.
-    sid       = "Traces"
-    actions   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
-    resources = ["*"]
+  dynamic "statement" {
+    for_each = var.traces ? ["Traces"] : []
+    content {
+      sid       = statement.value
+      actions   = ["xray:PutTraceSegments", "xray:PutTelemetryRecords"]
+      resources = ["*"]
+    }
   }
   dynamic "statement" {
     for_each = var.permissions
@@ -34,8 +36,9 @@ data "aws_iam_policy_document" "this" {
 }
 
 resource "aws_iam_role" "this" {
-  name               = "${var.name}-${var.region}"
-  assume_role_policy = data.aws_iam_policy_document.assume.json
+  name                 = "${var.name}-${var.region}"
+  assume_role_policy   = data.aws_iam_policy_document.assume.json
+  permissions_boundary = var.permissions_boundary_arn
 }
 
 resource "aws_iam_role_policy" "this" {
@@ -71,13 +74,7 @@ resource "aws_lambda_function" "this" {
     variables = var.environment
   }
   tracing_config {
-    mode = "Active"
-  }
-  dynamic "snap_start" {
-    for_each = var.snap_start ? ["PublishedVersions"] : []
-    content {
-      apply_on = snap_start.value
-    }
+    mode = var.traces ? "Active" : "PassThrough"
   }
   lifecycle {
     precondition {

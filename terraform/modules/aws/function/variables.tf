@@ -35,10 +35,16 @@ variable "max_instances" {
   default     = null
 }
 
-variable "snap_start" {
-  description = "Whether copies start from a snapshot; not together with min_instances."
+variable "traces" {
+  description = "Whether X-Ray records requests."
   type        = bool
   default     = false
+}
+
+variable "permissions_boundary_arn" {
+  description = "Policy that bounds the role; null: none."
+  type        = string
+  default     = null
 }
 
 variable "environment" {

@@ -38,7 +38,8 @@ resource "aws_lb" "this" {
   drop_invalid_header_fields = true
   desync_mitigation_mode     = "strictest"
   enable_deletion_protection = var.deletion_protection
-  idle_timeout               = 65
+  # Above what a function may take: the load balancer must not give up first.
+  idle_timeout = 65
   # The functions take the end of the header for the caller.
   xff_header_processing_mode = "append"
 
@@ -66,7 +67,7 @@ resource "aws_lb_listener" "https" {
   load_balancer_arn = aws_lb.this.arn
   port              = 443
   protocol          = "HTTPS"
-  ssl_policy        = "ELBSecurityPolicy-TLS13-1-2-2021-06"
+  ssl_policy        = "ELBSecurityPolicy-TLS13-1-2-Res-2021-06"
   certificate_arn   = var.certificate_arn
   default_action {
     type = "fixed-response"
@@ -79,8 +80,9 @@ resource "aws_lb_listener" "https" {
 }
 
 resource "aws_lb_target_group" "this" {
-  for_each    = var.targets
-  name        = each.value.name
+  for_each = var.targets
+  # 32 characters at most: 20 for the prefix, and "-explain-new" is the longest of the rest.
+  name        = "${var.name}-${each.value.function}${each.key == each.value.function ? "" : "-new"}"
   target_type = "lambda"
   # Without, of a parameter that is given twice only the last would arrive.
   lambda_multi_value_headers_enabled = true

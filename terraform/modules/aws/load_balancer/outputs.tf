@@ -17,3 +17,8 @@ output "zone_id" {
   description = "Zone for alias records."
   value       = aws_lb.this.zone_id
 }
+
+output "target_groups" {
+  description = "What metrics call the target groups."
+  value       = { for key, group in aws_lb_target_group.this : key => group.arn_suffix }
+}

@@ -29,7 +29,7 @@ variable "paths" {
 }
 
 variable "targets" {
-  description = "What requests go to: aliases of functions, several for one function by weight."
+  description = "What requests go to: the alias of each function, and of each canary under another key, by weight."
   type        = map(object({ function = string, name = string, alias_arn = string, weight = number }))
 }
 

@@ -1,11 +1,6 @@
-output "topic_arn" {
-  description = "Topic of the alarms."
-  value       = aws_sns_topic.this.arn
-}
-
 output "alarms" {
   description = "Names of the alarms."
-  value       = [for alarm in aws_cloudwatch_metric_alarm.this : alarm.alarm_name]
+  value       = concat([for alarm in aws_cloudwatch_metric_alarm.this : alarm.alarm_name], [for alarm in aws_cloudwatch_composite_alarm.this : alarm.alarm_name])
 }
 
 output "dashboard_url" {

@@ -9,23 +9,28 @@ variable "region" {
 }
 
 variable "functions" {
-  description = "predict, batch, explain to the names of the functions."
-  type        = map(string)
+  description = "The functions and their canaries: which of predict, batch, explain each is, its name, and its target group as metrics call it."
+  type        = map(object({ function = string, name = string, target_group = string }))
 }
 
-variable "kms_key_arn" {
-  description = "Key of the topic."
+variable "load_balancer" {
+  description = "What metrics call the load balancer."
   type        = string
 }
 
-variable "email" {
-  description = "Addresses that are told."
-  type        = list(string)
+variable "certificate_arn" {
+  description = "Certificate of the host."
+  type        = string
 }
 
-variable "sms" {
-  description = "Telephone numbers that are told."
-  type        = list(string)
+variable "usage_stream" {
+  description = "Delivery stream of the usage events."
+  type        = string
+}
+
+variable "notifications" {
+  description = "Topics for what can wait (warning) and what cannot (page)."
+  type        = object({ warning = list(string), page = list(string) })
 }
 
 variable "runbook_url" {

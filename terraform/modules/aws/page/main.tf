@@ -5,25 +5,20 @@ locals {
     png  = "image/png", jpg = "image/jpeg", webmanifest = "application/manifest+json"
   }
   files   = setsubtract(fileset(var.folder, "**"), ["config.json"])
-  connect = join(" ", ["'self'", var.api_url, var.upload_origin])
+  connect = join(" ", concat(["'self'", var.api_url], var.upload_origins))
   config = jsonencode({
     endpoints         = { for function in ["predict", "batch", "explain"] : function => "${var.api_url}/" }
-    upload_origins    = [var.upload_origin]
-    max_request_bytes = 700000
+    upload_origins    = var.upload_origins
+    max_request_bytes = 700000 # what a load balancer hands to Lambda (1 MiB), were it counted in base64; larger photos are uploaded
   })
 }
 
-module "certificate" {
-  source    = "../certificate"
-  domain    = var.domain
-  zone_id   = var.zone_id
-  providers = { aws = aws.us_east_1 }
-}
+data "aws_partition" "this" {}
 
 data "aws_iam_policy_document" "read" {
   statement {
     actions   = ["s3:GetObject"]
-    resources = ["arn:aws:s3:::${var.bucket_name}/*"]
+    resources = ["arn:${data.aws_partition.this.partition}:s3:::${var.bucket_name}/*"]
     principals {
       type        = "Service"
       identifiers = ["cloudfront.amazonaws.com"]
@@ -40,7 +35,7 @@ module "bucket" {
   source        = "../bucket"
   name          = var.bucket_name
   policies      = [data.aws_iam_policy_document.read.json]
-  force_destroy = true
+  force_destroy = !var.deletion_protection
 }
 
 resource "aws_s3_object" "file" {
@@ -71,6 +66,7 @@ resource "aws_cloudfront_origin_access_control" "this" {
 }
 
 resource "aws_cloudfront_response_headers_policy" "this" {
+  #checkov:skip=CKV_AWS_259:for a year, but for this host alone: hosts below it are not all ours to decide for
   name = replace(var.domain, ".", "-")
   security_headers_config {
     content_security_policy {
@@ -130,7 +126,7 @@ resource "aws_cloudfront_distribution" "this" {
     }
   }
   viewer_certificate {
-    acm_certificate_arn      = module.certificate.arn
+    acm_certificate_arn      = var.certificate_arn
     ssl_support_method       = "sni-only"
     minimum_protocol_version = "TLSv1.2_2021"
   }

@@ -18,14 +18,24 @@ variable "zone_id" {
   type        = string
 }
 
+variable "certificate_arn" {
+  description = "Certificate of the host, in us-east-1, where CloudFront takes it from."
+  type        = string
+}
+
 variable "api_url" {
   description = "Where the functions answer, without a slash at the end."
   type        = string
 }
 
-variable "upload_origin" {
-  description = "Origin of the bucket that originals are uploaded to."
-  type        = string
+variable "upload_origins" {
+  description = "Origins of the buckets that originals are uploaded to, one in each region."
+  type        = list(string)
+}
+
+variable "deletion_protection" {
+  description = "Whether the bucket cannot be destroyed while the page is in it."
+  type        = bool
 }
 
 variable "folder" {

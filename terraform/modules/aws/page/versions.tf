@@ -2,9 +2,8 @@ terraform {
   required_version = ">= 1.9"
   required_providers {
     aws = {
-      source                = "hashicorp/aws"
-      version               = ">= 5.100, < 7.0"
-      configuration_aliases = [aws.us_east_1]
+      source  = "hashicorp/aws"
+      version = ">= 5.100, < 7.0"
     }
   }
 }

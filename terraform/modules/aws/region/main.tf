@@ -1,16 +1,15 @@
 # The whole service in one region.
-data "aws_caller_identity" "this" {}
-data "aws_elb_service_account" "this" {
-  region = var.region
-}
+data "aws_partition" "this" {}
 
 locals {
-  bucket_prefix = "${var.name}-${data.aws_caller_identity.this.account_id}-${var.region}"
+  bucket_prefix = "${var.name}-${var.account_id}-${var.region}"
   shared        = ["/predict", "/classes", "/usage", "/uploads", "/uploads/*", "/health/*", "/docs", "/docs/*", "/openapi.json"]
   paths         = { for function, paths in { predict = local.shared, batch = ["/batch"], explain = ["/explain"] } : function => concat(paths, [for path in paths : "/v1${path}"]) }
 
-  # A canary is a function of its own with a share of the requests: an alias can only weigh versions whose numbers are
-  # known, which they are not before they are published.
+  # A canary is a function of its own, and the load balancer gives it its share. An alias could weigh two versions of one function
+  # (routing_config), but Lambda numbers a version when it is published, and the one that is live would have to be published again
+  # with each apply: its number is known to nobody who writes a plan. A function of its own also has its own log, metrics and alarms,
+  # and goes away without a trace. It has no instances that wait: it is there for minutes.
   instances = merge(
     { for key, function in var.functions : key => merge(function, { function = key, image = var.images[key], weight = 100 - try(function.canary.percent, 0) }) },
     { for key, function in var.functions : "${key}-canary" => merge(function, {
@@ -24,38 +23,22 @@ locals {
     PLANT_MODEL_URI       = "s3://${module.bucket["models"].name}/models"
     PLANT_UPLOADS_URI     = "s3://${module.bucket["uploads"].name}/in"
     PLANT_USAGE_URI       = "s3://${module.bucket["usage"].name}/usage"
-    PLANT_CORS_ORIGINS    = "https://${var.domain}"
+    PLANT_CORS_ORIGINS    = join(",", local.origins)
     PLANT_LIMITS_URI      = var.limits_table == null ? "memory://" : "dynamodb://${var.limits_table}"
     PLANT_LIMITS_ON_ERROR = var.limits_on_error
     PLANT_METRICS         = "on"
-    PLANT_MAX_BODY_BYTES  = "1048576" # of the load balancer, to Lambda
+    # The load balancer hands Lambda no more than 1 MiB. Larger photos go to the bucket, where PLANT_MAX_IMAGE_BYTES is the limit.
+    PLANT_MAX_BODY_BYTES  = "1048576"
     PLANT_MODEL_CHANNEL   = var.model.channel
     PLANT_TRUSTED_PROXIES = "0"
   }, var.model.version == null ? {} : { PLANT_MODEL_VERSION = var.model.version }, var.auth.anonymous_plan == null ? {} : { PLANT_ANONYMOUS_PLAN = var.auth.anonymous_plan })
 
-  permissions = merge({
-    ReadModelsAndKeys = { actions = ["s3:GetObject"], resources = ["${module.bucket["models"].arn}/models/*", "${module.bucket["keys"].arn}/keys.json"] }
-    Uploads           = { actions = ["s3:GetObject", "s3:PutObject"], resources = ["${module.bucket["uploads"].arn}/in/*"] }
-    Usage             = { actions = ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"], resources = ["${module.bucket["usage"].arn}/usage/*"] }
-    # Without it, S3 says "denied" of what is not there.
-    List = { actions = ["s3:ListBucket"], resources = [for bucket in ["models", "keys", "uploads", "usage"] : module.bucket[bucket].arn] }
-    Key  = { actions = ["kms:Decrypt", "kms:GenerateDataKey"], resources = [module.encryption.key_arn] }
-    }, var.limits_table == null ? {} : {
-    Limits = { actions = ["dynamodb:GetItem", "dynamodb:UpdateItem"], resources = ["arn:aws:dynamodb:${var.region}:${data.aws_caller_identity.this.account_id}:table/${var.limits_table}"] }
-  })
-}
+  origins = concat(["https://${var.domain}"], var.cors_origins)
 
-module "encryption" {
-  source = "../encryption"
-  name   = var.name
-  region = var.region
-}
-
-module "bucket" {
-  for_each = {
+  buckets = {
     models  = { versioned = true, expire_days = {}, put_origins = [] }
     keys    = { versioned = true, expire_days = {}, put_origins = [] }
-    uploads = { versioned = false, expire_days = { uploads = { prefix = "in/", days = var.uploads_retention_days } }, put_origins = ["https://${var.domain}"] }
+    uploads = { versioned = false, expire_days = { uploads = { prefix = "in/", days = var.uploads_retention_days } }, put_origins = local.origins }
     usage = {
       versioned = false, put_origins = [], expire_days = {
         events  = { prefix = "events/", days = var.usage_retention_days }
@@ -65,6 +48,43 @@ module "bucket" {
       }
     }
   }
+
+  # What each function may, and no more.
+  permissions = { for function in ["predict", "batch", "explain"] : function => merge(
+    {
+      ReadModels  = { actions = ["s3:GetObject"], resources = ["${module.bucket["models"].arn}/models/*"] }
+      ReadKeys    = { actions = ["s3:GetObject"], resources = ["${module.bucket["keys"].arn}/keys.json"] }
+      ReadUploads = { actions = ["s3:GetObject"], resources = ["${module.bucket["uploads"].arn}/in/*"] }
+      WriteUsage  = { actions = ["s3:PutObject"], resources = ["${module.bucket["usage"].arn}/usage/*"] }
+      # What an Idempotency-Key has been answered.
+      ReadAnswers = { actions = ["s3:GetObject"], resources = ["${module.bucket["usage"].arn}/usage/answers/*"] }
+      # Without it, S3 says "denied" of what is not there; a condition on the prefix would undo that.
+      List = { actions = ["s3:ListBucket"], resources = [for bucket in ["models", "keys", "uploads", "usage"] : module.bucket[bucket].arn] }
+      Key  = { actions = ["kms:Decrypt", "kms:GenerateDataKey"], resources = [module.encryption.key_arn] }
+    },
+    # Whoever signs a URL must be allowed what it allows, and /uploads is answered by predict.
+    function != "predict" ? {} : {
+      SignUploads = { actions = ["s3:PutObject"], resources = ["${module.bucket["uploads"].arn}/in/*"] }
+    },
+    var.limits_table == null ? {} : {
+      CountPhotos = {
+        actions   = ["dynamodb:GetItem", "dynamodb:UpdateItem"]
+        resources = ["arn:${data.aws_partition.this.partition}:dynamodb:${var.region}:${var.account_id}:table/${var.limits_table}"]
+      }
+    },
+  ) }
+}
+
+module "encryption" {
+  source           = "../encryption"
+  account_id       = var.account_id
+  name             = var.name
+  region           = var.region
+  existing_key_arn = var.kms_key_arn
+}
+
+module "bucket" {
+  for_each      = local.buckets
   source        = "../bucket"
   name          = "${local.bucket_prefix}-${each.key}"
   kms_key_arn   = module.encryption.key_arn
@@ -77,10 +97,10 @@ module "bucket" {
 data "aws_iam_policy_document" "access_logs" {
   statement {
     actions   = ["s3:PutObject"]
-    resources = ["arn:aws:s3:::${local.bucket_prefix}-access/AWSLogs/${data.aws_caller_identity.this.account_id}/*"]
+    resources = ["arn:${data.aws_partition.this.partition}:s3:::${local.bucket_prefix}-access/AWSLogs/${var.account_id}/*"]
     principals {
-      type        = "AWS"
-      identifiers = [data.aws_elb_service_account.this.arn]
+      type        = "Service"
+      identifiers = ["logdelivery.elasticloadbalancing.amazonaws.com"]
     }
   }
 }
@@ -96,20 +116,21 @@ module "access_logs" {
 }
 
 module "function" {
-  for_each           = local.instances
-  source             = "../function"
-  name               = "${var.name}-${each.key}"
-  region             = var.region
-  image              = each.value.image
-  memory_mb          = each.value.memory_mb
-  timeout_s          = each.value.timeout_s
-  min_instances      = each.value.min_instances
-  max_instances      = each.value.max_instances
-  snap_start         = each.value.snap_start
-  environment        = merge(local.environment, each.value.environment)
-  permissions        = local.permissions
-  kms_key_arn        = module.encryption.key_arn
-  log_retention_days = var.log_retention_days
+  for_each                 = local.instances
+  source                   = "../function"
+  name                     = "${var.name}-${each.key}"
+  region                   = var.region
+  image                    = each.value.image
+  memory_mb                = each.value.memory_mb
+  timeout_s                = each.value.timeout_s
+  min_instances            = each.value.min_instances
+  max_instances            = each.value.max_instances
+  environment              = merge(local.environment, each.value.environment)
+  permissions              = local.permissions[each.value.function]
+  traces                   = var.traces
+  kms_key_arn              = module.encryption.key_arn
+  log_retention_days       = var.log_retention_days
+  permissions_boundary_arn = var.permissions_boundary_arn
 }
 
 module "network" {
@@ -150,21 +171,36 @@ module "firewall" {
 }
 
 module "usage" {
-  source      = "../usage"
-  name        = var.name
-  region      = var.region
-  bucket      = { name = module.bucket["usage"].name, arn = module.bucket["usage"].arn }
-  kms_key_arn = module.encryption.key_arn
-  log_groups  = { for key, function in module.function : key => function.log_group }
+  source                   = "../usage"
+  name                     = var.name
+  region                   = var.region
+  bucket                   = { name = module.bucket["usage"].name, arn = module.bucket["usage"].arn }
+  kms_key_arn              = module.encryption.key_arn
+  log_groups               = { for key, function in module.function : key => function.log_group }
+  deletion_protection      = var.deletion_protection
+  permissions_boundary_arn = var.permissions_boundary_arn
 }
 
-module "monitoring" {
-  source      = "../monitoring"
+module "notifications" {
+  source      = "../notifications"
+  account_id  = var.account_id
   name        = var.name
   region      = var.region
-  functions   = { for key in keys(var.functions) : key => module.function[key].name }
   kms_key_arn = module.encryption.key_arn
   email       = var.alerts.email
   sms         = var.alerts.sms
-  runbook_url = var.alerts.runbook_url
+}
+
+module "monitoring" {
+  source = "../monitoring"
+  name   = var.name
+  region = var.region
+  functions = { for key, instance in local.instances : key => {
+    function = instance.function, name = module.function[key].name, target_group = module.load_balancer.target_groups[key]
+  } }
+  load_balancer   = module.load_balancer.arn_suffix
+  certificate_arn = module.certificate.arn
+  usage_stream    = module.usage.stream
+  notifications   = module.notifications
+  runbook_url     = var.alerts.runbook_url
 }

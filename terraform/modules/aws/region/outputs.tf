@@ -20,7 +20,7 @@ output "functions" {
 
 output "usage" {
   description = "Table and workgroup of Athena."
-  value       = module.usage
+  value       = { table = module.usage.table, workgroup = module.usage.workgroup }
 }
 
 output "dashboard_url" {
@@ -36,4 +36,9 @@ output "alarms" {
 output "images" {
   description = "What runs."
   value       = { for key, instance in local.instances : key => instance.image }
+}
+
+output "notifications" {
+  description = "Topics for what can wait (warning) and what cannot (page)."
+  value       = module.notifications
 }

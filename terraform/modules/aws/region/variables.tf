@@ -1,3 +1,8 @@
+variable "account_id" {
+  description = "The account."
+  type        = string
+}
+
 variable "name" {
   description = "Prefix of everything."
   type        = string
@@ -29,15 +34,14 @@ variable "images" {
 }
 
 variable "functions" {
-  description = "The functions."
+  description = "The functions, with everything said."
   type = map(object({
-    memory_mb     = optional(number, 1769)
-    timeout_s     = optional(number, 30)
-    min_instances = optional(number, 0)
-    max_instances = optional(number)
-    snap_start    = optional(bool, false)
-    environment   = optional(map(string), {})
-    canary        = optional(object({ digest = string, percent = number }))
+    memory_mb     = number
+    timeout_s     = number
+    min_instances = number
+    max_instances = number
+    environment   = map(string)
+    canary        = object({ digest = string, percent = number })
   }))
 }
 
@@ -73,20 +77,40 @@ variable "deletion_protection" {
 
 variable "auth" {
   description = "Whether a key is asked for, and the plan of callers without one."
-  type        = object({ required = optional(bool, true), anonymous_plan = optional(string) })
+  type        = object({ required = bool, anonymous_plan = string })
 }
 
 variable "model" {
   description = "The channel that is followed, or the version that is pinned."
-  type        = object({ channel = optional(string, "stable"), version = optional(string) })
+  type        = object({ channel = string, version = string })
 }
 
 variable "protection" {
   description = "What the firewall lets one key and one address ask for, and whether it logs."
-  type        = object({ requests_per_minute_by_key = optional(number, 600), requests_per_minute_by_address = optional(number, 300), log = optional(bool, false) })
+  type        = object({ requests_per_minute_by_key = number, requests_per_minute_by_address = number, log = bool })
 }
 
 variable "alerts" {
   description = "Who is told, and where it stands what to do."
-  type        = object({ email = optional(list(string), []), sms = optional(list(string), []), runbook_url = optional(string, "docs/runbook.md") })
+  type        = object({ email = list(string), sms = list(string), runbook_url = string })
+}
+
+variable "cors_origins" {
+  description = "Further origins whose pages use the functions and upload photos."
+  type        = list(string)
+}
+
+variable "traces" {
+  description = "Whether X-Ray records requests."
+  type        = bool
+}
+
+variable "kms_key_arn" {
+  description = "Key of the region; null: one is made."
+  type        = string
+}
+
+variable "permissions_boundary_arn" {
+  description = "Policy that bounds every role; null: none."
+  type        = string
 }

@@ -33,8 +33,9 @@ data "aws_iam_policy_document" "this" {
 }
 
 resource "aws_iam_role" "this" {
-  name               = "${var.name}-replication"
-  assume_role_policy = data.aws_iam_policy_document.assume.json
+  name                 = "${var.name}-replication"
+  assume_role_policy   = data.aws_iam_policy_document.assume.json
+  permissions_boundary = var.permissions_boundary_arn
 }
 
 resource "aws_iam_role_policy" "this" {
@@ -82,4 +83,24 @@ resource "aws_s3_bucket_replication_configuration" "this" {
     }
   }
   depends_on = [aws_iam_role_policy.this]
+}
+
+resource "aws_cloudwatch_metric_alarm" "this" {
+  for_each = {
+    late   = { metric = "ReplicationLatency", statistic = "Maximum", threshold = 900 }
+    failed = { metric = "OperationsFailedReplication", statistic = "Sum", threshold = 0 }
+  }
+  alarm_name          = "${var.name}-replication-${each.key}"
+  alarm_description   = "What is written to ${var.source_bucket.name} is not in ${var.destination_bucket.name} in time: ${var.runbook_url}"
+  namespace           = "AWS/S3"
+  metric_name         = each.value.metric
+  dimensions          = { SourceBucket = var.source_bucket.name, DestinationBucket = var.destination_bucket.name, RuleId = "all" }
+  statistic           = each.value.statistic
+  comparison_operator = "GreaterThanThreshold"
+  threshold           = each.value.threshold
+  period              = 300
+  evaluation_periods  = 1
+  treat_missing_data  = "notBreaching"
+  alarm_actions       = var.alarm_actions
+  ok_actions          = var.alarm_actions
 }

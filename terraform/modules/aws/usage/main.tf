@@ -33,9 +33,10 @@ data "aws_iam_policy_document" "logs" {
 }
 
 resource "aws_iam_role" "this" {
-  for_each           = data.aws_iam_policy_document.assume
-  name               = "${var.name}-usage-${each.key}-${var.region}"
-  assume_role_policy = each.value.json
+  for_each             = data.aws_iam_policy_document.assume
+  name                 = "${var.name}-usage-${each.key}-${var.region}"
+  assume_role_policy   = each.value.json
+  permissions_boundary = var.permissions_boundary_arn
 }
 
 resource "aws_iam_role_policy" "firehose" {
@@ -139,7 +140,7 @@ resource "aws_glue_catalog_table" "this" {
 
 resource "aws_athena_workgroup" "this" {
   name          = "${var.name}-usage"
-  force_destroy = true
+  force_destroy = !var.deletion_protection
   configuration {
     enforce_workgroup_configuration = true
     result_configuration {

@@ -7,3 +7,8 @@ output "workgroup" {
   description = "Workgroup of Athena to ask in."
   value       = aws_athena_workgroup.this.name
 }
+
+output "stream" {
+  description = "Name of the delivery stream."
+  value       = aws_kinesis_firehose_delivery_stream.this.name
+}

@@ -22,3 +22,14 @@ variable "log_groups" {
   description = "Log groups of the functions."
   type        = map(string)
 }
+
+variable "deletion_protection" {
+  description = "Whether the workgroup cannot be destroyed while answers are in it."
+  type        = bool
+}
+
+variable "permissions_boundary_arn" {
+  description = "Policy that bounds the roles; null: none."
+  type        = string
+  default     = null
+}
