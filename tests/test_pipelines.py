@@ -407,7 +407,7 @@ def test_terraform_does_it_with_its_state_in_s3(
     assert live() == (NEW, {"none"})
 
 
-@pytest.mark.parametrize("cloud", ["gcp"])
+@pytest.mark.parametrize("cloud", ["gcp", "aws"])
 def test_terraform_has_what_is_set_and_read(cloud: str) -> None:
     root = "".join(path.read_text() for path in (ROOT / "terraform" / cloud).glob("*.tf"))
     read = re.findall(r"output -json (\w+)", (PIPELINES / "release.sh").read_text())
@@ -422,7 +422,7 @@ def test_terraform_has_what_is_set_and_read(cloud: str) -> None:
     assert f'backend "{"gcs" if cloud == "gcp" else "s3"}"' in root
 
 
-@pytest.mark.parametrize("path", WORKFLOWS[1:], ids=lambda path: path.stem)
+@workflows
 def test_bootstrap_lets_in_what_the_workflow_runs_on(path: Path) -> None:
     on = yaml.safe_load(path.read_text())[True]
     assert on == {"push": {"tags": ["v*"]}}
