@@ -70,7 +70,8 @@ _call = BaseResponse.call_action
 
 
 def _print_call(self: BaseResponse) -> Any:
-    print(f"called {self.access_key} {self.service_name}:{self._get_action()}", flush=True)
+    # With its end in the same string: threads of the server would write into each other's lines.
+    print(f"called {self.access_key} {self.service_name}:{self._get_action()}\n", end="", flush=True)
     return _call(self)
 
 

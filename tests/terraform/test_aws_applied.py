@@ -9,6 +9,7 @@ import dataclasses
 import fnmatch
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -32,7 +33,8 @@ DOMAIN = "plants.example.com"
 FUNCTIONS = ["batch", "explain", "predict"]
 BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/boundary-{NAME}"
 CANARY = f"sha256:{'4' * 64}"
-PIPELINE = "AKIAOFTHEPIPELINE000"  # moto tells by its key who called
+# The roles of the pipeline, and the keys by which moto tells in its log who called.
+KEYS = {"deploy": "AKIAWHODEPLOYS000000", "plan": "AKIAWHOPLANS00000000"}
 
 # What moto forgets, or says of its own accord: the provider would change it again with each plan.
 SHORTCOMINGS = {
@@ -95,7 +97,7 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
             url,
             {
                 "AWS_ENDPOINT_URL": url,
-                "AWS_ACCESS_KEY_ID": PIPELINE,
+                "AWS_ACCESS_KEY_ID": KEYS["deploy"],
                 "AWS_SECRET_ACCESS_KEY": "test",
                 # Of what moto does not know, the provider would ask again for minutes.
                 "AWS_MAX_ATTEMPTS": "2",
@@ -111,7 +113,8 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 def applied(cloud: Cloud, tmp_path_factory: pytest.TempPathFactory) -> Applied:
     folder = tmp_path_factory.mktemp("aws")
     copy = Copy.make(folder, "aws 5")
-    copy = dataclasses.replace(copy, environment={**copy.environment, **cloud.environment})
+    others = {name: value for name, value in copy.environment.items() if not name.startswith("AWS_")}
+    copy = dataclasses.replace(copy, environment={**others, **cloud.environment})
     before = inventory(cloud)
     zone = _zone(cloud)
     copy.init("aws/bootstrap")
@@ -587,7 +590,8 @@ def _differences(before: Any, after: Any, unknown: Any, path: str = "") -> Itera
 
 def test_a_second_plan_changes_nothing(applied: Applied) -> None:
     plan = applied.copy.folder / "plan"
-    applied.copy.run("aws", "plan", "-input=false", "-no-color", f"-var-file={applied.variables}", f"-out={plan}")
+    settings = ["-input=false", "-no-color", f"-var-file={applied.variables}", f"-out={plan}"]
+    applied.copy.run("aws", "plan", *settings, AWS_ACCESS_KEY_ID=KEYS["plan"])
     planned = json.loads(applied.copy.run("aws", "show", "-json", str(plan)).stdout)
     changes = {resource["address"]: resource["change"] for resource in planned["resource_changes"]}
     types = {resource["address"]: resource["type"] for resource in planned["resource_changes"]}
@@ -609,24 +613,26 @@ def test_nothing_is_left_when_it_is_destroyed(applied: Applied) -> None:
     left = inventory(applied.cloud) - applied.before
     of_bootstrap = {f"s3 {NAME}-{ACCOUNT}-state", f"iam {BOUNDARY}"}
     of_bootstrap |= {f"ecr {NAME}/{function}" for function in FUNCTIONS}
-    assert {name for name in left if f"deploy-{NAME}" not in name} == of_bootstrap
+    assert {name for name in left if not any(f"{role}-{NAME}" in name for role in KEYS)} == of_bootstrap
     records = applied.cloud.list(
         "route53", "list_resource_record_sets", "ResourceRecordSets[].Type", HostedZoneId=applied.zone
     )
     assert sorted(records) == ["NS", "SOA"]
 
 
-def test_the_role_of_the_pipeline_may_do_all_that_terraform_did(applied: Applied) -> None:
-    """By the names of actions alone; and moto does not print what S3 is asked, where the role may do everything."""
+@pytest.mark.parametrize("role", KEYS)
+def test_a_role_of_the_pipeline_may_do_all_that_terraform_did(applied: Applied, role: str) -> None:
+    """By the names of actions alone, without resources and conditions; and moto does not print what S3 is asked."""
     iam = applied.cloud.client("iam")
     patterns = []
-    for policy in iam.list_attached_role_policies(RoleName=f"deploy-{NAME}")["AttachedPolicies"]:
+    for policy in iam.list_attached_role_policies(RoleName=f"{role}-{NAME}")["AttachedPolicies"]:
         version = iam.get_policy(PolicyArn=policy["PolicyArn"])["Policy"]["DefaultVersionId"]
         document = iam.get_policy_version(PolicyArn=policy["PolicyArn"], VersionId=version)["PolicyVersion"]["Document"]
         allowed = [statement for statement in document["Statement"] if statement["Effect"] == "Allow"]
         patterns += [pattern for statement in allowed for pattern in _listed(statement["Action"])]
-    calls = [line.split() for line in applied.cloud.log.read_text().splitlines() if line.startswith("called ")]
-    done = {call.replace("elbv2:", "elasticloadbalancing:") for _, key, call in calls if key == PIPELINE}
-    done = {call for call in done if call.partition(":")[0] not in ("s3", "s3control", "sts")}
-    assert {"elasticloadbalancing:CreateLoadBalancer", "kms:CreateKey", "iam:DeleteRole"} <= done
+    calls = re.findall(rf"^called {KEYS[role]} (\w+):(\w+)$", applied.cloud.log.read_text(), re.MULTILINE)
+    prefixes = {"awslambda": "lambda", "elbv2": "elasticloadbalancing"}
+    # Everybody may ask who he is.
+    done = {f"{prefixes.get(service, service)}:{action}" for service, action in calls if service != "sts"}
+    assert {"elasticloadbalancing:DescribeLoadBalancers", "kms:DescribeKey", "iam:GetRolePolicy"} <= done
     assert {call for call in done if not any(fnmatch.fnmatchcase(call, pattern) for pattern in patterns)} == set()
