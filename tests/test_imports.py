@@ -26,7 +26,8 @@ HEAVY = [
     "prometheus_client",
     "opentelemetry.sdk",
     "opentelemetry.exporter",
-    "requests",
+    "ray",
+    "pyarrow",
 ]
 PACKAGE = Path(__file__).parent.parent / "shared" / "plant_disease"
 
@@ -68,7 +69,7 @@ RANK = {
     **dict.fromkeys(["runtimes", "publishing", "keys"], 3),
     **dict.fromkeys(["classifier", "settings"], 4),
     **dict.fromkeys(["explanation", "batch"], 5),
-    **dict.fromkeys(["service", "training"], 6),
+    **dict.fromkeys(["bulk", "service", "training"], 6),
     "cli": 7,
 }
 

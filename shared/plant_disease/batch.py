@@ -13,9 +13,10 @@ from typing import Any, NamedTuple
 from plant_disease import images
 from plant_disease.classifier import DEFAULT_TOP_K, Classifier, Diagnosis
 from plant_disease.containers import Format
-from plant_disease.errors import BatchTooLarge, OutOfTime, PlantDiseaseError
+from plant_disease.errors import BatchTooLarge, ImageTooLarge, OutOfTime, PlantDiseaseError, TooLarge
 from plant_disease.images import Encoded, Photo
 from plant_disease.runtimes import Output
+from plant_disease.storage import Store
 
 _READ_AHEAD = 4
 """Chunks beyond those that are computed whose photos may lie in memory. Reading over a network takes as long as
@@ -34,6 +35,12 @@ class Source(NamedTuple):
     name: str | None
     read: Callable[[], bytes]
     is_remote: bool = False
+
+
+def photo_in(store: Store, name: str, max_bytes: int, *, is_remote: bool = False) -> Source:
+    """A photo in a store, called by its whole address; one of more than `max_bytes` is not read into memory."""
+    shown = name if store.uri == "." else f"{store.uri.rstrip('/')}/{name}"
+    return Source(shown, partial(_read, store, name, max_bytes), is_remote)
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +231,13 @@ def _chunks(items: Iterable[tuple[int, Source]], size: int) -> Iterator[list[tup
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk
+
+
+def _read(store: Store, name: str, max_bytes: int) -> bytes:
+    try:
+        return store.read(name, max_bytes=max_bytes).data
+    except TooLarge as error:
+        raise ImageTooLarge(f"The photo has more than {max_bytes:,} bytes. Make it smaller.") from error
 
 
 def _raise(error: PlantDiseaseError) -> bytes:

@@ -4,7 +4,10 @@ import csv
 import io
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow
 
 COLUMNS: dict[str, type] = {
     "index": int,
@@ -50,6 +53,14 @@ def row(item: dict[str, Any]) -> dict[str, Any]:
             **item["images"][0],
         }
     return {name: cells.get(name) for name in COLUMNS}
+
+
+def schema(names: Iterable[str] = COLUMNS) -> "pyarrow.Schema":
+    """Some of the columns, or all, as Parquet has them. Needs the extra `parquet`."""
+    import pyarrow
+
+    types = {int: pyarrow.int64(), float: pyarrow.float64(), str: pyarrow.string(), bool: pyarrow.bool_()}
+    return pyarrow.schema([(name, types[COLUMNS[name]]) for name in names])
 
 
 def csv_lines(items: Iterable[dict[str, Any]]) -> Iterator[str]:

@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from plant_disease.cli import batch, cost, evaluate, explain, keys, models, predict, serve, training, usage
+from plant_disease.cli import batch, bulk, cost, evaluate, explain, keys, models, predict, serve, training, usage
 from plant_disease.cli.output import print_error
 from plant_disease.errors import PlantDiseaseError
 
@@ -18,6 +18,7 @@ app.command()(serve.serve)
 app.command()(predict.predict)
 app.command()(explain.explain)
 app.command()(batch.batch)
+app.command()(bulk.bulk)
 app.command()(training.train)
 app.command()(evaluate.evaluate)
 app.command()(training.export)

@@ -44,6 +44,13 @@ def counting() -> Progress:
     )
 
 
+def finding() -> Progress:
+    """A count of what is found, however much it will be."""
+    return Progress(
+        TextColumn("{task.description}"), TextColumn("{task.completed:,.0f}"), console=errors_console, transient=True
+    )
+
+
 def transferring() -> Progress:
     """A progress bar for bytes."""
     return Progress(

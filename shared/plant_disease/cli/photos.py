@@ -3,12 +3,10 @@
 import glob
 import os
 from collections.abc import Iterator, Sequence
-from functools import partial
 
-from plant_disease.batch import Source
+from plant_disease.batch import Source, photo_in
 from plant_disease.containers import SUFFIXES
-from plant_disease.errors import ImageTooLarge, TooLarge
-from plant_disease.storage import Store, is_name, open_store
+from plant_disease.storage import is_name, open_store
 
 
 def find_photos(places: Sequence[str], *, max_bytes: int) -> list[Source]:
@@ -36,12 +34,12 @@ def find_photos(places: Sequence[str], *, max_bytes: int) -> list[Source]:
 def _in_bucket(uri: str, max_bytes: int) -> Iterator[Source]:
     if _is_photo(uri):
         folder, _, name = uri.rpartition("/")
-        yield _source(open_store(folder), name, max_bytes, is_remote=True)
+        yield photo_in(open_store(folder), name, max_bytes, is_remote=True)
         return
     store = open_store(uri)
     for entry in store.list():
         if _is_photo(entry.name):
-            yield _source(store, entry.name, max_bytes, is_remote=True)
+            yield photo_in(store, entry.name, max_bytes, is_remote=True)
 
 
 def _on_disk(place: str, max_bytes: int) -> Iterator[Source]:
@@ -62,19 +60,7 @@ def _file(path: str, max_bytes: int) -> Source:
     folder, name = os.path.split(path)
     if not is_name(name):
         raise ValueError(f"{path!r} cannot be written down: its name is no UTF-8, or has a backslash. Rename it.")
-    return _source(open_store(folder or "."), name, max_bytes)
-
-
-def _source(store: Store, name: str, max_bytes: int, *, is_remote: bool = False) -> Source:
-    shown = name if store.uri == "." else f"{store.uri.rstrip('/')}/{name}"
-    return Source(shown, partial(_read, store, name, max_bytes), is_remote)
-
-
-def _read(store: Store, name: str, max_bytes: int) -> bytes:
-    try:
-        return store.read(name, max_bytes=max_bytes).data
-    except TooLarge as error:
-        raise ImageTooLarge(f"The photo has more than {max_bytes:,} bytes. Make it smaller.") from error
+    return photo_in(open_store(folder or "."), name, max_bytes)
 
 
 def _is_photo(name: str) -> bool:

@@ -63,8 +63,7 @@ def _write_parquet(path: Path, items: Items) -> None:
     import pyarrow
     import pyarrow.parquet
 
-    types = {int: pyarrow.int64(), float: pyarrow.float64(), str: pyarrow.string(), bool: pyarrow.bool_()}
-    schema = pyarrow.schema([(name, types[kind]) for name, kind in tables.COLUMNS.items()])
+    schema = tables.schema()
     rows = map(tables.row, items)
     with pyarrow.parquet.ParquetWriter(path, schema) as file:
         while some := list(islice(rows, _ROWS)):
