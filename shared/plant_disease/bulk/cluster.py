@@ -2,8 +2,10 @@
 
 import logging
 import os
+import socket
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 import ray
@@ -20,6 +22,9 @@ _STORE_BYTES = 128 * 1024 * 1024
 """For Ray's object store on this machine. Between workers go numbers of shards, no photos."""
 
 
+_KNOCK_S = 10.0
+
+
 @contextmanager
 def connected(address: str | None) -> Iterator[int]:
     """A connection to the cluster at an address, or else one on this machine; gives how many CPUs it has now.
@@ -32,23 +37,25 @@ def connected(address: str | None) -> Iterator[int]:
     # It warns of what cannot happen here: that the node of this process goes away, and workers go on without it.
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
     quiet: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
-    try:
-        if address:
-            ray.init(address, **quiet)
-        else:
-            ray.init(
-                "local",
-                num_cpus=available_cpus(),
-                object_store_memory=_STORE_BYTES,
-                include_dashboard=False,
-                **quiet,
-            )
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise ConfigurationError(f"There is no Ray cluster to connect to at {address}: {error}") from error
-    try:
-        yield int(ray.cluster_resources().get("CPU", 1))
-    finally:
-        ray.shutdown()
+    here = {"num_cpus": available_cpus(), "object_store_memory": _STORE_BYTES, "include_dashboard": False}
+    # Where a node dies, Ray says so on standard output, which is the summary's.
+    with redirect_stdout(sys.stderr):
+        try:
+            _knock(address or "")
+            ray.init(address or "local", **quiet, **({} if address else here))
+        except (OSError, ValueError, RuntimeError) as error:
+            raise ConfigurationError(f"There is no Ray cluster to connect to at {address}: {error}") from error
+        try:
+            yield int(ray.cluster_resources().get("CPU", 1))
+        finally:
+            ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raise OSError if nobody listens there: Ray would go on asking for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), _KNOCK_S).close()
 
 
 def run(job: Job, shards: Sequence[int], *, workers: int, gpus: float) -> Iterator[Done]:
