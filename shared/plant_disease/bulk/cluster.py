@@ -79,7 +79,11 @@ def run(job: Job, shards: Sequence[int], *, workers: int, gpus: float) -> Iterat
     dataset = ray.data.from_items([{"shard": shard} for shard in shards], override_num_blocks=len(shards)).map(
         _Actor,
         fn_constructor_args=(job,),
-        concurrency=(1, workers),
+        # One shard each: to hand out the next takes no time beside doing it, and what waits for a worker that dies, or
+        # is slow, would wait for long. Fewer than all may go on: after a node died there is no room for its workers.
+        compute=ray.data.ActorPoolStrategy(
+            min_size=1, max_size=workers, initial_size=workers, max_tasks_in_flight_per_actor=1
+        ),
         num_cpus=job.threads,
         num_gpus=gpus,
     )

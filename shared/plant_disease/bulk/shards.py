@@ -16,7 +16,15 @@ from plant_disease.batch import Allowance, Batcher, Outcome, photo_in
 from plant_disease.bulk.plan import Done, Plan, marker
 from plant_disease.bundle import open_bundle
 from plant_disease.classifier import Classifier
-from plant_disease.errors import BundleError, NotFound, PlantDiseaseError, StorageError, StorageUnavailable
+from plant_disease.errors import (
+    BundleError,
+    NotFound,
+    PermissionDenied,
+    PlantDiseaseError,
+    StorageError,
+    StorageUnavailable,
+    WrongRegion,
+)
 from plant_disease.manifest import File
 from plant_disease.runtimes import PrecisionName, RuntimeName, open_runtime
 from plant_disease.settings import bundled_models
@@ -148,7 +156,7 @@ class Worker:
         ]
 
 
-_PASSING = {error.code for error in (StorageError, *StorageError.__subclasses__()) if error is not NotFound}
+_PASSING = {error.code for error in (StorageError, PermissionDenied, StorageUnavailable, WrongRegion)}
 """What may be otherwise the next time: credentials that ended, a bucket that did not answer."""
 
 
