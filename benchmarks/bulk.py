@@ -10,6 +10,7 @@ Usage: python benchmarks/bulk.py PHOTOS [--photos 10000] [--sample 2000] [--roun
 
 import argparse
 import json
+import os
 import shutil
 import signal
 import statistics
@@ -18,8 +19,9 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow.parquet
 from measure import machine
@@ -44,65 +46,92 @@ def filled(folder: Path, photos: Sequence[Path], many: int) -> Path:
     return folder
 
 
-def loop(folder: Path) -> float:
-    """Seconds of a bare loop: read, decode, diagnose, one photo after the other, one thread."""
+class Run(NamedTuple):
+    """How long some photos took.
+
+    Attributes:
+        whole: seconds, with the start.
+        steady: seconds from the first shard that was done to the last, and as much for the first as for the others.
+        cpu: seconds of the processes that diagnose, with their start.
+    """
+
+    whole: float
+    steady: float
+    cpu: float
+
+
+def loop(folder: Path) -> Run:
+    """Read, decode, diagnose, one photo after the other, with one thread."""
+    start, cpu = time.perf_counter(), time.process_time()
     settings = Settings()
     bundle = open_bundle(settings.model_uri)
     classifier = Classifier(bundle, open_runtime("onnx", bundle, threads=1))
-    start = time.perf_counter()
+    ready = time.perf_counter()
     for path in sorted(folder.iterdir()):
         classifier.diagnose([images.load(path.read_bytes(), bundle.manifest.input.size)])
-    return time.perf_counter() - start
+    end = time.perf_counter()
+    return Run(end - start, end - ready, time.process_time() - cpu)
 
 
 def command(folder: Path, output: Path, address: str, workers: int, shard: int) -> list[str]:
     options = {"--ray-address": address, "--workers": workers, "--shard-size": shard}
-    return [
-        COMMAND,
-        "bulk",
-        str(folder),
-        str(output),
-        "--json",
-        *(str(word) for pair in options.items() for word in pair),
-    ]
+    words = [str(word) for option in options.items() for word in option]
+    return [COMMAND, "bulk", str(folder), str(output), "--json", *words]
 
 
-def bulk(folder: Path, output: Path, address: str, workers: int, shard: int) -> tuple[float, float]:
-    """Seconds of a run, and of these without the start: from the first shard that is done to the last."""
+def cpu_of_workers() -> dict[str, float]:
+    """CPU seconds of each worker that there is."""
+    found = {}
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cmdline").read_bytes().startswith(b"ray::MapWorker"):
+                user, system = (process / "stat").read_text().rsplit(")", 1)[1].split()[11:13]
+                found[process.name] = (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+        except OSError:
+            continue
+    return found
+
+
+def bulk(folder: Path, output: Path, address: str, workers: int, shard: int) -> Run:
     start = time.perf_counter()
     process = subprocess.Popen(
-        command(folder, output, address, workers, shard), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+        command(folder, output, address, workers, shard), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
-    process.communicate()
-    seconds = time.perf_counter() - start
+    cpu: dict[str, float] = {}
+    while process.poll() is None:
+        cpu |= cpu_of_workers()
+        time.sleep(0.2)
+    whole = time.perf_counter() - start
     if process.returncode:
         raise RuntimeError(f"exit code {process.returncode}")
     times = sorted(path.stat().st_mtime for path in output.glob("shards/*.json"))
-    steady = (times[-1] - times[0]) * len(times) / (len(times) - 1)
     shutil.rmtree(output)
-    return seconds, steady
+    return Run(whole, (times[-1] - times[0]) * len(times) / (len(times) - 1), sum(cpu.values()))
 
 
 def speed(folder: Path, address: str, rounds: int) -> bool:
     """Print what the cluster costs and what the second worker gives; whether the overhead is within its limit."""
     many = len(list(folder.iterdir()))
-    shard = max(1, many // 20)
-    alone, one, two = [], [], []
+    out, shard = folder.with_name("out"), max(1, many // 40)
+    ways: dict[str, Callable[[], Run]] = {
+        "a loop of the core": lambda: loop(folder),
+        "one worker": lambda: bulk(folder, out, address, 1, shard),
+        "two workers": lambda: bulk(folder, out, address, 2, shard),
+    }
+    runs: dict[str, list[Run]] = {name: [] for name in ways}
     for number in range(rounds):
-        alone.append(loop(folder))
-        one.append(bulk(folder, folder.with_name("out"), address, 1, shard))
-        two.append(bulk(folder, folder.with_name("out"), address, 2, shard))
-        print(f"  round {number}: loop {alone[-1]:.1f} s, one worker {one[-1]}, two {two[-1]}", flush=True)
-    bare = statistics.median(alone)
-    print(f"{many} photos, {rounds} rounds, medians; a loop of the core: {bare:.1f} s, {many / bare:.0f} photos/s")
-    for name, times in (("one worker", one), ("two workers", two)):
-        whole, steady = (statistics.median(each[place] for each in times) for place in (0, 1))
-        print(f"  {name}: {whole:.1f} s with the start, {many / steady:.0f} photos/s once it runs")
-    overhead = statistics.median(steady for _, steady in one) / bare - 1
-    gain = statistics.median(steady for _, steady in one) / statistics.median(steady for _, steady in two)
-    print(
-        f"  overhead of one worker over the loop: {overhead:.0%} (at most {MOST_OVERHEAD:.0%}); two workers: x {gain:.2f}"
-    )
+        for name, way in ways.items():
+            runs[name].append(way())
+            print(f"  round {number}, {name}: {', '.join(f'{value:.1f}' for value in runs[name][-1])}", flush=True)
+    print(f"{many} photos in shards of {shard}, {rounds} rounds, medians")
+    medians = {name: Run(*(statistics.median(values) for values in zip(*of, strict=True))) for name, of in runs.items()}
+    for name, (whole, steady, cpu) in medians.items():
+        print(f"  {name}: {many / steady:.0f} photos/s, {cpu / many * 1000:.1f} ms CPU a photo, {whole:.1f} s in all")
+    bare, one, two = medians.values()
+    overhead = one.steady / bare.steady - 1
+    print(f"  one worker takes {overhead:+.0%} over the loop; at most {MOST_OVERHEAD:+.0%}")
+    print(f"  of CPU it takes {one.cpu / bare.cpu - 1:+.0%}")
+    print(f"  two workers do x {one.steady / two.steady:.2f} of one")
     return overhead <= MOST_OVERHEAD
 
 
@@ -140,9 +169,7 @@ def survival(folder: Path, cluster: Cluster, many: int) -> bool:
     print(f"{many} photos in shards of {shard}, {NODES} nodes with a CPU each: {json.dumps(summary)}")
     print(f"  killed after {stopped - start:.0f} s with {len(before)} shards done; begun again")
     print(f"  a node killed {killed - stopped:.0f} s later, done {end - killed:.0f} s after that")
-    print(
-        f"  missing: {len(missing)}; twice: {len(twice)}; shards done again: {len(again)}; resumed: {summary['resumed']}"
-    )
+    print(f"  missing: {len(missing)}; twice: {len(twice)}; done again: {len(again)} shards")
     return not missing and not twice and not again and second.returncode == 0
 
 
