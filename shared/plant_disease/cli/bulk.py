@@ -20,6 +20,8 @@ from plant_disease.runtimes import open_runtime
 from plant_disease.settings import Settings, bundled_models, read_settings
 from plant_disease.storage import Store, open_store
 
+_TELL_EVERY_S = 30.0
+
 
 def bulk(
     input_: Annotated[str, typer.Argument(metavar="INPUT", help="Folder, gs:// or s3:// prefix with the photos.")],
@@ -76,9 +78,14 @@ def bulk(
             with cluster.connected(ray_address) as available, counting() as progress:
                 task = progress.add_task("photos", total=plan.photos, completed=resumed)
                 most = min(workers or max(1, available // cpus), len(left))
+                told = time.monotonic()
                 for each in cluster.run(job, left, workers=most, gpus=gpus):
                     done[each.shard] = each
                     progress.advance(task, each.photos)
+                    if not progress.console.is_terminal and time.monotonic() - told >= _TELL_EVERY_S:
+                        # The log of a job shows no bar that moves.
+                        told = time.monotonic()
+                        progress.console.print(f"{progress.tasks[0].completed:,.0f} of {plan.photos:,} photos")
     except KeyboardInterrupt as error:
         errors_console.print(
             f"Stopped. {len(done):,} of {plan.shards:,} shards are done and kept in {escape(store.uri)}; "
