@@ -112,7 +112,7 @@ def bulk(folder: Path, output: Path, address: str, workers: int, shard: int) -> 
 def speed(folder: Path, address: str, rounds: int) -> bool:
     """Print what the cluster costs and what the second worker gives; whether the overhead is within its limit."""
     many = len(list(folder.iterdir()))
-    out, shard = folder.with_name("out"), max(1, many // 40)
+    out, shard = folder.with_name("out"), max(1, many // 20)
     ways: dict[str, Callable[[], Run]] = {
         "a loop of the core": lambda: loop(folder),
         "one worker": lambda: bulk(folder, out, address, 1, shard),

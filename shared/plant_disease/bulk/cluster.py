@@ -10,6 +10,7 @@ from typing import Any
 
 import ray
 import ray.data
+import ray.data.exceptions
 import ray.exceptions
 
 from plant_disease import errors
@@ -49,6 +50,12 @@ def connected(address: str | None) -> Iterator[int]:
             yield int(ray.cluster_resources().get("CPU", 1))
         finally:
             ray.shutdown()
+
+
+def has_room(cpus: int, gpus: float) -> bool:
+    """Whether there is a node now that is large enough for a worker."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    return any(node.get("CPU", 0) >= cpus and node.get("GPU", 0) >= gpus for node in nodes)
 
 
 def _knock(address: str) -> None:
@@ -92,7 +99,7 @@ def run(job: Job, shards: Sequence[int], *, workers: int, gpus: float) -> Iterat
             if row["error"]:
                 raise getattr(errors, row["error"])(row["text"])
             yield Done.model_validate_json(row["text"])
-    except ray.exceptions.RayError as error:
+    except (ray.exceptions.RayError, ray.data.exceptions.SystemException) as error:
         raise RuntimeUnavailable(f"Ray gave up: {str(error).strip().splitlines()[-1]}") from error
 
 

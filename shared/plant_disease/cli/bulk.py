@@ -76,6 +76,11 @@ def bulk(
     try:
         if left:
             with cluster.connected(ray_address) as available, counting() as progress:
+                if not cluster.has_room(cpus, gpus):
+                    if not ray_address:
+                        raise typer.BadParameter(f"This machine has no {cpus} CPUs and {gpus:g} GPUs for a worker.")
+                    # A cluster may get nodes when they are asked for.
+                    progress.console.print(f"No node has {cpus} CPUs and {gpus:g} GPUs for a worker; waiting for one.")
                 task = progress.add_task("photos", total=plan.photos, completed=resumed)
                 most = min(workers or max(1, available // cpus), len(left))
                 told = time.monotonic()
