@@ -52,7 +52,7 @@ class Run(NamedTuple):
     Attributes:
         whole: seconds, with the start.
         steady: seconds from the first shard that was done to the last, and as much for the first as for the others.
-        cpu: seconds of the processes that diagnose, with their start.
+        cpu: seconds of the processes that diagnose, in the same time.
     """
 
     whole: float
@@ -62,11 +62,11 @@ class Run(NamedTuple):
 
 def loop(folder: Path) -> Run:
     """Read, decode, diagnose, one photo after the other, with one thread."""
-    start, cpu = time.perf_counter(), time.process_time()
+    start = time.perf_counter()
     settings = Settings()
     bundle = open_bundle(settings.model_uri)
     classifier = Classifier(bundle, open_runtime("onnx", bundle, threads=1))
-    ready = time.perf_counter()
+    ready, cpu = time.perf_counter(), time.process_time()
     for path in sorted(folder.iterdir()):
         classifier.diagnose([images.load(path.read_bytes(), bundle.manifest.input.size)])
     end = time.perf_counter()
@@ -98,15 +98,19 @@ def bulk(folder: Path, output: Path, address: str, workers: int, shard: int) -> 
         command(folder, output, address, workers, shard), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     cpu: dict[str, float] = {}
+    before, done = 0.0, 0
     while process.poll() is None:
+        if not done and (done := len(list(output.glob("shards/*.json")))):
+            before = sum(cpu.values())
         cpu |= cpu_of_workers()
-        time.sleep(0.2)
+        time.sleep(0.1)
     whole = time.perf_counter() - start
     if process.returncode:
         raise RuntimeError(f"exit code {process.returncode}")
     times = sorted(path.stat().st_mtime for path in output.glob("shards/*.json"))
     shutil.rmtree(output)
-    return Run(whole, (times[-1] - times[0]) * len(times) / (len(times) - 1), sum(cpu.values()))
+    steady = (times[-1] - times[0]) * len(times) / (len(times) - 1)
+    return Run(whole, steady, (sum(cpu.values()) - before) * len(times) / (len(times) - done))
 
 
 def speed(folder: Path, address: str, rounds: int) -> bool:
