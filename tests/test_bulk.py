@@ -24,6 +24,7 @@ from plant_disease import tables
 from plant_disease.bulk.plan import Plan, Terms, make_plan, open_plan, read_done
 from plant_disease.bulk.shards import Job, Worker
 from plant_disease.bundle import open_bundle
+from plant_disease.cli import main
 from plant_disease.errors import BundleError, StorageUnavailable
 from plant_disease.service.app import create_app
 from plant_disease.settings import Settings
@@ -42,7 +43,7 @@ def command(*arguments: str | Path) -> list[str]:
 
 
 def run(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=180, check=False)
 
 
 def rows(folder: Path) -> list[dict[str, Any]]:
@@ -91,7 +92,7 @@ def begun(arguments: list[str], output: Path, more: int) -> subprocess.Popen[str
     """Begin a run, and come back when so many shards more are done."""
     before = len(markers(output))
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while len(markers(output)) < before + more:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
@@ -119,7 +120,7 @@ def test_killed_begun_again_and_a_node_dies(cluster: Cluster, tmp_path: Path) ->
     (photos / "9999.jpg").write_bytes(RUST.read_bytes())
     process = begun(again, output, 5)
     cluster.remove_node(next(iter(cluster.worker_nodes)), allow_graceful=False)
-    out, errors = process.communicate(timeout=60)
+    out, errors = process.communicate(timeout=180)
     assert process.returncode == 1, errors
     assert "those that came to" in unspaced(errors).lower()
     summary = json.loads(out)
@@ -133,10 +134,9 @@ def test_killed_begun_again_and_a_node_dies(cluster: Cluster, tmp_path: Path) ->
     assert [row["name"] for row in bad] == [f"{photos}/0100.jpg"]
     assert json.loads((output / "manifest.json").read_text())["plan"]["photos"] == MANY
 
-    seconds = time.monotonic()
-    third = run(*again[2:])
+    # No cluster is asked: this address has none.
+    third = run(*again[2:], "--ray-address", "127.0.0.1:1")
     assert json.loads(third.stdout)["resumed"] == MANY
-    assert time.monotonic() - seconds < 10, "no cluster is asked"
     assert markers(output) == after
 
 
@@ -324,7 +324,13 @@ def test_a_bucket_that_does_not_answer(
 # --- Misuse
 
 
-def test_misuse(leaves: Path, plan_of: Callable[..., tuple[Plan, Store]], tmp_path: Path) -> None:
+def test_misuse(
+    leaves: Path,
+    plan_of: Callable[..., tuple[Plan, Store]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd/plan.json").write_text("{}")
@@ -338,13 +344,15 @@ def test_misuse(leaves: Path, plan_of: Callable[..., tuple[Plan, Store]], tmp_pa
         ((leaves, tmp_path / "new", "--top-k", "1000"), 1, "top_k"),
         ((leaves, tmp_path / "odd"), 1, "no plan"),
         ((leaves, tmp_path / "out", "--shard-size", "6"), 1, "shard_size 5, not 6"),
-        ((leaves, tmp_path / "new", "--ray-address", "127.0.0.1:1"), 1, "no Ray cluster"),
+        ((leaves, tmp_path / "out", "--shard-size", "5", "--ray-address", "127.0.0.1:1"), 1, "no Ray cluster"),
     ):
-        done = run(*arguments)
-        assert done.returncode == code, done.stderr
-        assert text in unspaced(done.stderr)
-        assert "Traceback" not in done.stderr
-    assert not list(tmp_path.glob("new/manifest.json"))
+        monkeypatch.setattr(sys, "argv", ["plant-disease", "bulk", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = unspaced(capsys.readouterr().err)
+        assert ended.value.code == code, said
+        assert text in said
+    assert not (tmp_path / "new").exists()
 
 
 def without_ray(program: str) -> subprocess.CompletedProcess[str]:
