@@ -9,6 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from ray.cluster_utils import Cluster
 
 from functions.predict.routes import router as predict
 from plant_disease import tables
-from plant_disease.bulk.plan import Plan, Terms, make_plan, open_plan, read_done
+from plant_disease.bulk.plan import Done, Plan, Terms, make_plan, open_plan, read_done
 from plant_disease.bulk.shards import Job, Worker
 from plant_disease.bundle import open_bundle
 from plant_disease.cli import main
@@ -132,7 +133,8 @@ def test_killed_begun_again_and_a_node_dies(cluster: Cluster, tmp_path: Path) ->
     good, bad = rows(output / "results"), rows(output / "errors")
     assert sorted(row["index"] for row in (*good, *bad)) == list(range(MANY)), "each once"
     assert [row["name"] for row in bad] == [f"{photos}/0100.jpg"]
-    assert json.loads((output / "manifest.json").read_text())["plan"]["photos"] == MANY
+    manifest = json.loads((output / "manifest.json").read_text())
+    assert (manifest["complete"], manifest["plan"]["photos"], len(manifest["shards"])) == (True, MANY, MANY // SHARD)
 
     # No cluster is asked: this address has none.
     third = run(*again[2:], "--ray-address", "127.0.0.1:1")
@@ -240,6 +242,56 @@ def test_what_was_not_read_is_tried_again(leaves: Path, plan_of: Callable[..., t
     assert (worker(plan, store).do(0).failed, read_done(store)[0].unread) == (1, 0)
     shutil.rmtree(leaves)
     assert worker(plan, store).do(0).failed == 1, "done already"
+
+
+def test_a_run_that_tries_again_and_is_stopped(
+    leaves: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The command itself, with all the work in this process."""
+    last = 2
+
+    def in_this_process(job: Job, shards: list[int], *, workers: int, gpus: float) -> Iterator[Done]:
+        for shard in shards:
+            if shard > last:
+                raise KeyboardInterrupt
+            yield Worker(job).do(shard)
+
+    monkeypatch.setattr("plant_disease.bulk.cluster.connected", lambda _: nullcontext(2))
+    monkeypatch.setattr("plant_disease.bulk.cluster.has_room", lambda cpus, gpus: True)
+    monkeypatch.setattr("plant_disease.bulk.cluster.run", in_this_process)
+
+    def ended(*more: str) -> tuple[int, bool, str]:
+        monkeypatch.setattr(sys, "argv", ["plant-disease", "bulk", str(leaves), str(tmp_path / "out"), *more])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        manifest = tmp_path / "out/manifest.json"
+        complete = manifest.exists() and json.loads(manifest.read_text())["complete"]
+        said = capsys.readouterr()
+        return int(ended.value.code or 0), complete, unspaced(said.out + said.err)
+
+    (leaves / "cut.jpg").unlink()
+    shutil.copy(RUST, leaves / "cut.jpg")
+    code, complete, said = ended("--shard-size", "3")
+    assert (code, complete) == (0, True), said
+    assert "photos per second" in said
+
+    code, complete, said = ended("--shard-size", "3", "--json")
+    assert (code, complete) == (0, True)
+    assert '"resumed": 8' in said
+
+    # As if the bucket had refused two photos: what it says is not for ever.
+    store = open_store(str(tmp_path / "out"))
+    for shard in (1, 2):
+        done = read_done(store)[shard].model_copy(update={"unread": 1, "failed": 1})
+        store.write(f"shards/{shard:05}.json", done.model_dump_json().encode())
+    last = 1
+    code, complete, said = ended("--shard-size", "3")
+    assert (code, complete) == (130, False)
+    assert "2 of 3 shards are done" in said
+    last = 2
+    code, complete, said = ended("--shard-size", "3", "--json")
+    assert (code, complete) == (0, True), said
+    assert '"resumed": 6' in said
 
 
 def test_another_model_on_a_worker(leaves: Path, plan_of: Callable[..., tuple[Plan, Store]], tmp_path: Path) -> None:

@@ -5,7 +5,7 @@
     OUTPUT/results/00000.parquet  what was diagnosed: the columns of `tables`
     OUTPUT/errors/00000.parquet   what was not, and why; without rows where all is well
     OUTPUT/shards/00000.json      written after both: the shard is done
-    OUTPUT/manifest.json          written last: all shards are done
+    OUTPUT/manifest.json          written last: `complete` where all shards are done
 
 Every object is written whole and in one step, and always with the same content: a shard that is done twice, by two
 workers or in two runs, changes nothing. So a run may be stopped anywhere, and the next one does what is left.

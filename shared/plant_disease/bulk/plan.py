@@ -101,8 +101,15 @@ class Done(BaseModel):
 
 
 class Manifest(BaseModel):
-    """Says that a plan is done, and what became of it."""
+    """What became of a plan.
 
+    Attributes:
+        complete: every shard is done, and none is being done anew.
+        plan: which it is.
+        shards: those that are done.
+    """
+
+    complete: bool
     plan: Plan
     shards: list[Done]
 
@@ -175,9 +182,9 @@ def marker(shard: int) -> str:
     return f"shards/{shard:05}.json"
 
 
-def write_manifest(output: Store, plan: Plan, done: dict[int, Done]) -> None:
-    """Say that all is done."""
-    manifest = Manifest(plan=plan, shards=[done[shard] for shard in sorted(done)])
+def write_manifest(output: Store, plan: Plan, done: dict[int, Done], *, complete: bool) -> None:
+    """Say how far it is."""
+    manifest = Manifest(complete=complete, plan=plan, shards=[done[shard] for shard in sorted(done)])
     output.write(MANIFEST_FILE, manifest.model_dump_json(indent=1).encode())
 
 

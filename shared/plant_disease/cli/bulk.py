@@ -60,6 +60,9 @@ def bulk(
     done = read_done(store)
     left = [shard for shard in range(plan.shards) if shard not in done or done[shard].unread]
     resumed = sum(each.photos for shard, each in done.items() if shard not in left)
+    if not done.keys().isdisjoint(left):
+        # While a shard is done anew its files may not fit together.
+        write_manifest(store, plan, done, complete=False)
     job = Job(
         plan=plan,
         output=store.uri,
@@ -92,14 +95,15 @@ def bulk(
                         told = time.monotonic()
                         progress.console.print(f"{progress.tasks[0].completed:,.0f} of {plan.photos:,} photos")
     except KeyboardInterrupt as error:
+        whole = sum(not each.unread for each in done.values())
         errors_console.print(
-            f"Stopped. {len(done):,} of {plan.shards:,} shards are done and kept in {escape(store.uri)}; "
+            f"Stopped. {whole:,} of {plan.shards:,} shards are done and kept in {escape(store.uri)}; "
             "the same command does the others.",
             highlight=False,
             soft_wrap=True,
         )
         raise typer.Exit(130) from error
-    write_manifest(store, plan, done)
+    write_manifest(store, plan, done, complete=True)
     summary = _summary(plan, done, resumed, time.monotonic() - start)
     if json:
         print_json({"output": store.uri, **summary})
