@@ -226,6 +226,38 @@ def test_the_same_bytes_again(leaves: Path, plan_of: Callable[..., tuple[Plan, S
     assert [worker(plan, other, chunk=1, threads=2).do(shard) for shard in range(plan.shards)] == first
 
 
+# --- The plan
+
+
+def test_a_plan_counts_when_it_is_whole(leaves: Path, tmp_path: Path) -> None:
+    terms = Terms(
+        input=str(leaves),
+        model="0" * 64,
+        model_version="1.0.0",
+        runtime="onnx",
+        precision="auto",
+        top_k=3,
+        crops=(),
+        shard_size=3,
+    )
+    photos, output = open_store(str(leaves)), open_store(str(tmp_path / "out"))
+
+    def die(_: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        make_plan(photos, output, terms, die)
+    assert open_plan(output, terms) is None
+    (leaves / "a\u2028line.jpg").write_bytes(RUST.read_bytes())
+    plan = make_plan(photos, output, terms, lambda _: None)
+    (leaves / "late.jpg").write_bytes(RUST.read_bytes())
+    assert make_plan(photos, output, terms, lambda _: None) == plan, "whoever comes second takes the plan of the first"
+    assert (plan.photos, plan.shards) == (9, 3)
+    names = [name for shard in range(plan.shards) for name in plan.names(output, shard)]
+    assert names == sorted(names)
+    assert set(names) == {entry.name for entry in photos.list()} - {"notes.txt", "late.jpg"}
+
+
 # --- Trouble
 
 
