@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -87,12 +86,14 @@ class Engine:
         Raises:
             Problem: 503, the model cannot be loaded now.
         """
-        waiting = nullcontext() if self.state == "ready" else timed("load")
+        model = self._model.future()
         try:
+            if model.done():
+                return model.result()
             async with asyncio.timeout(_MODEL_WAIT_S):
                 # Shielded: a caller that goes away must not cancel what the others wait for.
-                with waiting:
-                    return await asyncio.shield(asyncio.wrap_future(self._model.future()))
+                with timed("load"):
+                    return await asyncio.shield(asyncio.wrap_future(model))
         except TimeoutError as error:
             raise self._unavailable(f"it has not been loaded within {_MODEL_WAIT_S:g} seconds") from error
         except PlantDiseaseError as error:
