@@ -96,8 +96,8 @@ class Settings(BaseSettings):
         1,
         ge=1,
         le=256,
-        description="Threads for each forward pass. More than 1 answers a lone request sooner if the network is large, and "
-        "costs throughput; the bundled one is too small to gain.",
+        description="Threads for each forward pass. More than 1 answers a lone request sooner if the network is large, "
+        "and costs throughput; the bundled one is too small to gain.",
     )
     max_queue: int = Field(
         16,

@@ -46,7 +46,8 @@ class Engine:
         self.settings = settings
         self._model = ServedModel(settings)
         self._explainer: Explainer | None = None
-        self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="engine")
+        # Where there are several, one more: at each moment one of them waits for Python's lock, and its CPU would idle.
+        self._threads = ThreadPoolExecutor(settings.threads + (settings.threads > 1), thread_name_prefix="engine")
         self._places = settings.threads + settings.max_queue
         self.readers = ThreadPoolExecutor(_READERS, thread_name_prefix="uploads")
         self._batcher = Batcher(
