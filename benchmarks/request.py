@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from load import Client, closed_loop, open_loop
+from load import Client, Load, closed_loop, open_loop
 from measure import Promise, Spread, in_turns, percentile, spread, table
 from services import PEERS, ROOT, Running, Service, cpu_s, ours, peak_mb, peers, post, ready, resident_mb, usual
 
@@ -23,6 +23,7 @@ CLIENTS = 8
 """Enough to keep two CPUs busy; more only wait."""
 STEPS = (0.25, 0.5, 0.75, 0.9, 1.1)
 FEW_STEPS = (0.5, 0.9, 1.1)
+SLICES = 4
 BATCH = 8
 """Photos of a batch."""
 OURS, USUAL = "predict", "the usual way"
@@ -181,14 +182,21 @@ def _rising(
     steps: tuple[float, ...],
     seconds: float,
 ) -> list[list[object]]:
-    """Rows of the table: what shares of what each can do make of its answers."""
+    """Rows of the table: what shares of what each can do make of its answers.
+
+    Each gets its rate in slices, in turns, and the median of their percentiles counts: what else the machine does for a
+    moment spoils one slice.
+    """
     rows: list[list[object]] = []
     for step in steps:
-        for name, (port, _) in running.items():
-            rate = full[name].most * step
-            load = open_loop(port, requests[name], rate, seconds)
-            spots = [f"{percentile(load.times, percent):.1f}" for percent in (50, 95, 99)]
-            rows.append([name, f"{step:.0%}", f"{rate:.1f}", *spots, load.errors])
+        loads: dict[str, list[Load]] = {name: [] for name in running}
+        for _ in range(SLICES):
+            for name, (port, _) in running.items():
+                loads[name].append(open_loop(port, requests[name], full[name].most * step, seconds / SLICES))
+        for name, each in loads.items():
+            spots = [median(percentile(load.times, percent) for load in each) for percent in (50, 95, 99)]
+            errors = sum(load.errors for load in each)
+            rows.append([name, f"{step:.0%}", f"{full[name].most * step:.1f}", *(f"{ms:.1f}" for ms in spots), errors])
     return rows
 
 
