@@ -8,6 +8,7 @@ import json
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,19 +75,25 @@ def main() -> None:
                 text, kept, figures[name] = PARTS[name].run(quick=arguments.quick)
         except OutOfTime:
             text, kept = f"Not measured: it was given up after {LIMIT_MINUTES[name]} minutes.", []
+        except Exception:
+            # The other parts take half an hour, too long to lose.
+            traceback.print_exc()
+            text, kept = "Not measured: it failed.", []
         print(f"{name}: {time.perf_counter() - began:.0f} s", flush=True)
         texts.append(f"## {name.capitalize()}\n\n{text}")
         promises += kept
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    (arguments.folder / "results.json").write_text(json.dumps({"machine": described, **figures}, indent=1) + "\n")
     if "request" in figures:
         texts.append(f"## Scaling on paper\n\n{scaling.section(figures['request'])}")
     kind = "A quick run: too short to believe.\n\n" if arguments.quick else ""
     summary = promised(promises)
     head = f"# Speed, measured\n\n{kind}Written by `make bench`. {described}.\n\n## Promises\n\n{summary}"
     gpu = "## GPU\n\n" + table(["network", "runtime", "ms a photo"], [["efficientnet_b4", "any", "not measured"]])
-    arguments.folder.mkdir(parents=True, exist_ok=True)
     (arguments.folder / "report.md").write_text("\n\n".join([head, *texts, gpu]) + "\n")
-    (arguments.folder / "results.json").write_text(json.dumps({"machine": described, **figures}, indent=1) + "\n")
     print(summary)
+    if len(figures) < len(arguments.only):
+        sys.exit(1)
 
 
 if __name__ == "__main__":

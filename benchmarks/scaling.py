@@ -14,7 +14,7 @@ from typing import Any
 from measure import table
 
 from plant_disease.cost import estimate
-from plant_disease.cost.aws import MB_PER_VCPU, lambda_ms
+from plant_disease.cost.aws import MB_PER_VCPU, MEMORY_MB, lambda_ms
 from plant_disease.cost.google import UTILISATION, busy_instances
 from plant_disease.cost.workload import MINUTES_PER_MONTH, Workload
 
@@ -55,13 +55,14 @@ def section(request: Mapping[str, Any]) -> str:
             )
     head = ["photo", "requests/minute", "at once", "instances", "on Lambda"]
     default = Workload(requests=0)
+    memory_mb = MEMORY_MB["predict"]
     return (
         "Arithmetic, not a measurement: the CPU time and the latency above on instances of one CPU like these, with "
         f"the defaults of `plant-disease cost` (docs/cost.md): {default.peak:g} times the mean in the busiest minutes, "
         f"{UTILISATION:.0%} of a CPU in use when another instance starts, {default.regions} regions, "
         f"{default.min_instances} warm instance of each function. `at once`: requests inside in the busiest minutes; "
         "`instances`: for these, one CPU each; `on Lambda`: environments of "
-        f"{default.memory_mb:g} MB, which have {default.memory_mb / MB_PER_VCPU:.2f} CPUs and one request each. "
+        f"{memory_mb:g} MB, which have {memory_mb / MB_PER_VCPU:.2f} CPUs and one request each. "
         "The rest are US dollars for 1,000 diagnoses, the fixed part included.\n\n"
         + table([*head, *(f"{each}, $" for each in PLATFORMS)], rows)
     )
