@@ -27,6 +27,8 @@ SIZES = {
     "efficientnet_b4": 380,
 }
 CLASSES = 38
+LIMIT_S = 8
+"""Seconds for one row of turns: the default network gets its 40 rounds in it, the large ones fewer."""
 
 
 def peak_gflops(threads: int) -> float:
@@ -56,18 +58,6 @@ def session(path: str, threads: int) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def compiled(network: Network, photos: torch.Tensor) -> Callable[[], object] | None:
-    """torch.compile, or None where it has no C++ compiler."""
-    call = torch.compile(network)
-    try:
-        with torch.inference_mode():
-            call(photos)
-    except Exception as error:
-        print(f"torch.compile does not run here: {str(error).splitlines()[0]}")
-        return None
-    return lambda: call(photos)
-
-
 def openvino(path: str, threads: int, feed: np.ndarray, precision: str) -> Callable[[], object] | None:
     """The ONNX file in OpenVINO, or None where it is not installed."""
     try:
@@ -80,9 +70,7 @@ def openvino(path: str, threads: int, feed: np.ndarray, precision: str) -> Calla
     return lambda: request.infer({0: feed})
 
 
-def candidates(
-    name: str, network: Network, path: str, threads: int, batch: int, *, compile_it: bool
-) -> dict[str, Callable[[], object]]:
+def candidates(name: str, network: Network, path: str, threads: int, batch: int) -> dict[str, Callable[[], object]]:
     size = SIZES[name]
     torch.set_num_threads(threads)
     photos = torch.rand(batch, 3, size, size)
@@ -100,8 +88,6 @@ def candidates(
         "OpenVINO fp32": openvino(path, threads, feed, "f32"),
         "OpenVINO bf16": openvino(path, threads, feed, "bf16"),
     }
-    if compile_it:
-        calls["torch.compile fp32"] = compiled(network, photos)
     if name == "efficientnet_lite0":
         bundle = open_bundle(bundled_models())
         for precision, file in (("int8", ONNX_INT8_FILE), ("fp32 of the bundle", ONNX_FILE)):
@@ -113,7 +99,7 @@ def candidates(
 
 def run(*, quick: bool) -> tuple[str, list[Promise], dict[str, object]]:
     """The Markdown of this part, its promises, and its figures."""
-    rounds = 5 if quick else 15
+    rounds = 3 if quick else 40
     roof = {threads: peak_gflops(threads) for threads in (1, 2)}
     rows: list[list[object]] = []
     promises = []
@@ -134,11 +120,9 @@ def run(*, quick: bool) -> tuple[str, list[Promise], dict[str, object]]:
             large = size > 224
             for threads in (1, 2):
                 for batch in (1, 8) if large or quick else (1, 8, 32):
-                    calls = candidates(
-                        name, network, path, threads, batch, compile_it=not quick and batch == threads == 1
-                    )
+                    calls = candidates(name, network, path, threads, batch)
                     torch.set_num_threads(threads)
-                    times = in_turns(calls, max(3, rounds // batch) if batch > 1 else rounds, warm=2)
+                    times = in_turns(calls, rounds, warm=2, limit_s=LIMIT_S)
                     base = times["torch eager fp32"].median
                     for what, each in times.items():
                         of_roof = work * batch / (each.median / 1000) / roof[threads]

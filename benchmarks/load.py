@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import socket
 import time
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -26,6 +27,60 @@ class Load(NamedTuple):
         return len(self.times) / self.seconds
 
 
+class Client:
+    """One client that waits for each answer, over one kept connection: a plain socket costs next to nothing.
+
+    Args:
+        port: of the service.
+        request: what it asks each time.
+    """
+
+    def __init__(self, port: int, request: bytes) -> None:
+        self._port = port
+        self._request = request
+        self._socket: socket.socket | None = None
+
+    def ask(self) -> None:
+        """Ask once.
+
+        Raises:
+            ConnectionError: the answer is no 200.
+        """
+        try:
+            head = self._answer()
+        except OSError:
+            # A service may close a connection that was idle.
+            self._socket = None
+            head = self._answer()
+        if not head.startswith(b"HTTP/1.1 200"):
+            raise ConnectionError(head.decode())
+
+    def _answer(self) -> bytes:
+        if self._socket is None:
+            self._socket = socket.create_connection(("127.0.0.1", self._port), timeout=60)
+        self._socket.sendall(self._request)
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            answer += self._some()
+        head, _, body = answer.partition(b"\r\n\r\n")
+        left = length_of(head) - len(body)
+        while left > 0:
+            left -= len(self._some())
+        return head
+
+    def _some(self) -> bytes:
+        received = self._socket.recv(1 << 16) if self._socket else b""
+        if not received:
+            raise ConnectionResetError
+        return received
+
+
+def length_of(head: bytes) -> int:
+    """Bytes of the body that follows."""
+    lines = head.lower().split(b"\r\n")
+    return next(int(line[15:]) for line in lines if line.startswith(b"content-length:"))
+
+
 class Connection:
     """One connection, opened when it is first used."""
 
@@ -41,10 +96,8 @@ class Connection:
             reader, writer = self._streams
             writer.write(request)
             head = await reader.readuntil(b"\r\n\r\n")
-            lines = head.lower().split(b"\r\n")
-            length = next(int(line[15:]) for line in lines if line.startswith(b"content-length:"))
-            await reader.readexactly(length)
-            if b"connection: close" in lines:
+            await reader.readexactly(length_of(head))
+            if b"connection: close" in head.lower():
                 self.close()
         except (OSError, asyncio.IncompleteReadError):
             self.close()
@@ -58,12 +111,15 @@ class Connection:
             self._streams = None
 
 
-def closed_loop(port: int, requests: Sequence[bytes], clients: int, count: int) -> Load:
-    """So many clients, each of which asks again as soon as it has its answer; `requests` one after another."""
-    return asyncio.run(_closed(port, requests, clients, count))
+def closed_loop(port: int, requests: Sequence[bytes], clients: int, count: int, seconds: float = 60) -> Load:
+    """So many clients, each of which asks again as soon as it has its answer; `requests` one after another.
+
+    It ends after `count` requests, or begins none after `seconds`.
+    """
+    return asyncio.run(_closed(port, requests, clients, count, seconds))
 
 
-async def _closed(port: int, requests: Sequence[bytes], clients: int, count: int) -> Load:
+async def _closed(port: int, requests: Sequence[bytes], clients: int, count: int, seconds: float) -> Load:
     times: list[float] = []
     wanted = iter(itertools.islice(itertools.cycle(requests), count))
     began = time.perf_counter()
@@ -73,6 +129,8 @@ async def _closed(port: int, requests: Sequence[bytes], clients: int, count: int
         errors = 0
         for request in wanted:
             asked = time.perf_counter()
+            if asked - began > seconds:
+                break
             if await connection.ask(request):
                 times.append((time.perf_counter() - asked) * 1000)
             else:

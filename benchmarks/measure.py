@@ -46,19 +46,33 @@ class Promise(NamedTuple):
 
 
 def spread(values: list[float]) -> Spread:
-    low, _, high = quantiles(values, n=4) if len(values) > 1 else (values[0],) * 3
+    low, _, high = quantiles(values, n=4, method="inclusive") if len(values) > 1 else (values[0],) * 3
     return Spread(median(values), low, high)
 
 
-def in_turns(candidates: Mapping[str, Callable[[], object]], rounds: int, warm: int = 3) -> dict[str, Spread]:
-    """Milliseconds of each candidate, called A B A B so that what else the machine does meets all of them."""
+def in_turns(
+    candidates: Mapping[str, Callable[[], object]], rounds: int, *, warm: int = 3, row: int = 1, limit_s: float = 60
+) -> dict[str, Spread]:
+    """Milliseconds of each candidate, called A B A B so that what else the machine does meets all of them.
+
+    Args:
+        candidates: what to call.
+        rounds: turns of each; fewer if they would take longer than the limit, but one.
+        warm: turns before that are not timed.
+        row: calls in a row, each timed, in a turn.
+        limit_s: seconds for all of it.
+    """
     times: dict[str, list[float]] = {name: [] for name in candidates}
+    until = time.perf_counter() + limit_s
     for number in range(rounds + warm):
         for name, call in candidates.items():
-            began = time.perf_counter()
-            call()
-            if number >= warm:
-                times[name].append((time.perf_counter() - began) * 1000)
+            for _ in range(row):
+                began = time.perf_counter()
+                call()
+                if number >= warm:
+                    times[name].append((time.perf_counter() - began) * 1000)
+        if number >= warm and time.perf_counter() > until:
+            break
     return {name: spread(values) for name, values in times.items()}
 
 

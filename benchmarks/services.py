@@ -94,6 +94,35 @@ def peers() -> dict[str, Service]:
     }
 
 
+def on_one_cpu(service: Service) -> Service:
+    """The same on one CPU."""
+    first = str(min(os.sched_getaffinity(0)))
+    return service._replace(command=lambda port: ["taskset", "-c", first, *service.command(port)])
+
+
+@contextmanager
+def cpu_quota(cpus: float) -> Iterator[Callable[[Service], Service] | None]:
+    """A control group (v1) with so much CPU: gives what has a service run in it. None where none can be made."""
+    group = Path("/sys/fs/cgroup/cpu") / f"plant-disease-{os.getpid()}"
+    try:
+        group.mkdir()
+        period_us = int((group / "cpu.cfs_period_us").read_text())
+        (group / "cpu.cfs_quota_us").write_text(str(int(cpus * period_us)))
+    except OSError:
+        yield None
+        return
+    enter = ["sh", "-c", 'echo $$ > "$0" && exec "$@"', str(group / "cgroup.procs")]
+    try:
+        yield lambda service: service._replace(command=lambda port: [*enter, *service.command(port)])
+    finally:
+        # Not before the last process in it has gone.
+        for _ in range(100):
+            with suppress(OSError):
+                group.rmdir()
+                break
+            time.sleep(0.05)
+
+
 @contextmanager
 def started(service: Service) -> Iterator[Running]:
     """Start a service, and end it and its workers with the block. It may not answer yet."""
@@ -107,7 +136,8 @@ def started(service: Service) -> Iterator[Running]:
         env={**inherited, **service.settings(port)},
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-        start_new_session=True,
+        # Its own group to end it by, and no session: Linux may share the CPUs out by sessions.
+        process_group=0,
     )
     try:
         yield Running(port, process.pid)

@@ -145,3 +145,31 @@ def test_the_bundle_holds_no_pickle(bundle: Bundle) -> None:
         path = bundle.fetch(name)
         assert describe_file(path) == file
         assert not path.read_bytes().startswith((b"\x80", b"PK"))
+
+
+def test_on_cuda_photos_are_pinned_and_computed_in_half_precision(
+    bundle: Bundle, batch: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The branch alone: there is no GPU here, so the CPU stands in for it, with the half precision that it has."""
+    import torch
+
+    runtime = open_runtime("torch", bundle, threads=1)
+    exact = runtime.run(batch[:2])
+    asked, autocast = [], torch.autocast
+
+    def pin(pixels: torch.Tensor) -> torch.Tensor:
+        asked.append("pinned")
+        return pixels
+
+    def half(device: str, dtype: torch.dtype, *, enabled: bool) -> torch.autocast:
+        asked.append(str(dtype) if enabled else "float32")
+        return autocast(device, torch.bfloat16, enabled=enabled)
+
+    monkeypatch.setattr(torch.Tensor, "pin_memory", pin)
+    monkeypatch.setattr(torch, "autocast", half)
+    monkeypatch.setattr(runtime, "_on_cuda", True)
+    coarse = runtime.run(batch[:2])
+    assert asked == ["torch.float16", "pinned"]
+    assert coarse.logits.dtype == coarse.features.dtype == np.float32
+    assert not np.array_equal(coarse.logits, exact.logits)
+    assert (coarse.logits.argmax(axis=1) == exact.logits.argmax(axis=1)).all()

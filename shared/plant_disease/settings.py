@@ -89,8 +89,15 @@ class Settings(BaseSettings):
         default_factory=lambda: min(256, available_cpus()),
         ge=1,
         le=256,
-        description="Threads for one forward pass, and photos decoded at once. Default: the CPU quota of the "
-        "container, rounded down, at least 1.",
+        description="Requests that are computed at once, and threads of an explanation through torch. Default: the CPU "
+        "quota of the container, rounded down, at least 1.",
+    )
+    forward_threads: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="Threads for each forward pass. More than 1 answers a lone request sooner if the network is large, "
+        "and costs throughput; the bundled one is too small to gain.",
     )
     max_queue: int = Field(
         16,

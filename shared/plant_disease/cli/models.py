@@ -37,7 +37,7 @@ def load(model_uri: str | None, version: str | None) -> tuple[Classifier, Runtim
     settings = read_settings()
     found = bundle(model_uri, version)
     runtime = open_runtime(
-        settings.runtime, found, threads=settings.threads, device=settings.device, precision=settings.precision
+        settings.runtime, found, threads=settings.forward_threads, device=settings.device, precision=settings.precision
     )
     return Classifier(found, runtime), runtime
 

@@ -46,7 +46,8 @@ def open_runtime(
         bundle: where the network comes from; only the file this runtime needs is fetched.
         threads: for one forward pass.
         device: `cpu`, or for torch any torch device such as `cuda:0`.
-        precision: of the ONNX graph; `auto` is what the bundle was calibrated with. torch always computes in fp32.
+        precision: of the ONNX graph; `auto` is what the bundle was calibrated with. torch computes in fp32, and on CUDA
+            in fp16.
 
     Raises:
         RuntimeUnavailable: its package is not installed, or the device is not there.

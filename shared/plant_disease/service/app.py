@@ -67,7 +67,7 @@ def create_app(*routers: APIRouter, settings: Settings | None = None) -> FastAPI
         app.add_middleware(CORSMiddleware, **cors(settings))
     app.add_middleware(SecurityHeaders)
     app.add_middleware(TrustedProxies, settings.trusted_proxies)
-    for router in (_common, documentation_routes(), upload_routes.router, usage_routes.router, *routers):
+    for router in (*routers, _common, documentation_routes(), upload_routes.router, usage_routes.router):
         app.include_router(router)
     if metrics:
         app.add_api_route("/metrics", metrics.expose, include_in_schema=False)

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -47,7 +46,8 @@ class Engine:
         self.settings = settings
         self._model = ServedModel(settings)
         self._explainer: Explainer | None = None
-        self._threads = ThreadPoolExecutor(settings.threads, thread_name_prefix="engine")
+        # Where there are several, one more: at each moment one of them waits for Python's lock, and its CPU would idle.
+        self._threads = ThreadPoolExecutor(settings.threads + (settings.threads > 1), thread_name_prefix="engine")
         self._places = settings.threads + settings.max_queue
         self.readers = ThreadPoolExecutor(_READERS, thread_name_prefix="uploads")
         self._batcher = Batcher(
@@ -87,12 +87,14 @@ class Engine:
         Raises:
             Problem: 503, the model cannot be loaded now.
         """
-        waiting = nullcontext() if self.state == "ready" else timed("load")
+        model = self._model.future()
         try:
+            if model.done():
+                return model.result()
             async with asyncio.timeout(_MODEL_WAIT_S):
                 # Shielded: a caller that goes away must not cancel what the others wait for.
-                with waiting:
-                    return await asyncio.shield(asyncio.wrap_future(self._model.future()))
+                with timed("load"):
+                    return await asyncio.shield(asyncio.wrap_future(model))
         except TimeoutError as error:
             raise self._unavailable(f"it has not been loaded within {_MODEL_WAIT_S:g} seconds") from error
         except PlantDiseaseError as error:

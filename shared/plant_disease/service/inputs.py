@@ -104,19 +104,16 @@ async def fetch_photos(sources: Sequence[Source], readers: Executor) -> list[byt
     Raises:
         Problem: 400, 403, 404, 413, 503: see the message.
     """
-    loop = asyncio.get_running_loop()
-    try:
-        async with asyncio.timeout(_UPLOADS_TIMEOUT_S):
-            photos = await asyncio.gather(
-                *(
-                    loop.run_in_executor(readers, copy_context().run, source.read)
-                    for source in sources
-                    if source.is_remote
-                )
-            )
-    except TimeoutError as error:
-        raise unavailable("read") from error
-    photos = photos or [source.read() for source in sources]
+    if any(source.is_remote for source in sources):
+        loop = asyncio.get_running_loop()
+        reading = [loop.run_in_executor(readers, copy_context().run, source.read) for source in sources]
+        try:
+            async with asyncio.timeout(_UPLOADS_TIMEOUT_S):
+                photos = await asyncio.gather(*reading)
+        except TimeoutError as error:
+            raise unavailable("read") from error
+    else:
+        photos = [source.read() for source in sources]
     if not all(photos):
         raise from_error(EmptyImage("A photo is empty (0 bytes)."))
     return photos

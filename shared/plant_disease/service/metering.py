@@ -49,6 +49,7 @@ class Meter:
         self._claim: Claim | None = None
         self._standing: Standing | None = None
         self._taken = 0
+        self._is_settled = False
         self._afterwards: asyncio.Task[None] | None = None
 
     async def take(self, photos: int) -> None:
@@ -101,13 +102,16 @@ class Meter:
             status: of the answer; None if there was none.
             answer: the whole of it.
         """
-        if self._afterwards is None:
+        if not self._is_settled:
+            self._is_settled = True
             done = record().diagnosed if status == 200 else 0
             if done and (self._caller.key_id or self._settings.usage_uri):
                 self._usage.add(self._event(done))
-            # A client that goes away at the last moment cancels whoever sends to it, and nothing of this.
-            self._afterwards = asyncio.create_task(self._conclude(done, answer))
-        await asyncio.shield(self._afterwards)
+            if self._standing or self._claim or self._usage.must_be_written_at_once:
+                # A client that goes away at the last moment cancels whoever sends to it, and nothing of this.
+                self._afterwards = asyncio.create_task(self._conclude(done, answer))
+        if self._afterwards:
+            await asyncio.shield(self._afterwards)
 
     async def _conclude(self, done: int, answer: Answer | None) -> None:
         if self._standing and done < self._taken:

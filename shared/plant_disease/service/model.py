@@ -113,7 +113,11 @@ class ServedModel:
         settings = self._settings
         with timed("runtime"):
             runtime = open_runtime(
-                settings.runtime, bundle, threads=settings.threads, device=settings.device, precision=settings.precision
+                settings.runtime,
+                bundle,
+                threads=settings.forward_threads,
+                device=settings.device,
+                precision=settings.precision,
             )
         size = bundle.manifest.input.size
         output = runtime.run(np.random.default_rng(0).integers(0, 256, (1, size, size, 3), np.uint8))
