@@ -1,6 +1,6 @@
 """All of the speed report: `make bench`, or python benchmarks/run.py [--quick] [--only PART ...].
 
-Writes docs/performance/report.md and results.json beside it, and prints what is promised and what holds.
+Writes docs/performance/report.md, results.json and speed.svg, and prints what is promised and what holds.
 """
 
 import argparse
@@ -16,6 +16,7 @@ from pathlib import Path
 import cold_start
 import engine
 import growth
+import plots
 import request
 import scaling
 from measure import Promise, machine, table
@@ -83,15 +84,18 @@ def main() -> None:
         texts.append(f"## {name.capitalize()}\n\n{text}")
         promises += kept
     arguments.folder.mkdir(parents=True, exist_ok=True)
+    summary = promised(promises)
     (arguments.folder / "results.json").write_text(json.dumps({"machine": described, **figures}, indent=1) + "\n")
+    if figures.keys() >= {"request", "cold start"}:
+        plots.draw(figures["request"], figures["cold start"], arguments.folder / "speed.svg")
+        summary += "\n\n![p99 over photos a second, resident memory, time to the first diagnosis](speed.svg)"
     if "request" in figures:
         texts.append(f"## Scaling on paper\n\n{scaling.section(figures['request'])}")
     kind = "A quick run: too short to believe.\n\n" if arguments.quick else ""
-    summary = promised(promises)
     head = f"# Speed, measured\n\n{kind}Written by `make bench`. {described}.\n\n## Promises\n\n{summary}"
     gpu = "## GPU\n\n" + table(["network", "runtime", "ms a photo"], [["efficientnet_b4", "any", "not measured"]])
     (arguments.folder / "report.md").write_text("\n\n".join([head, *texts, gpu]) + "\n")
-    print(summary)
+    print(promised(promises))
     if len(figures) < len(arguments.only):
         sys.exit(1)
 

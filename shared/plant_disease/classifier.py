@@ -121,7 +121,9 @@ class Classifier:
 
     def run(self, photos: Sequence[Photo]) -> Output:
         """One forward pass over photos loaded at the size the manifest states."""
-        return self._runtime.run(np.stack([photo.pixels for photo in photos]))
+        # One photo, as almost every request has it, is not copied.
+        pixels = photos[0].pixels[None] if len(photos) == 1 else np.stack([photo.pixels for photo in photos])
+        return self._runtime.run(pixels)
 
     def conclude(self, output: Output, *, top_k: int = DEFAULT_TOP_K, crops: Sequence[str] = ()) -> Diagnosis:
         """The diagnosis of one plant from a forward pass over its photos; see `diagnose`."""
