@@ -22,8 +22,9 @@ _TIMEOUT_S = 10.0
 _ATTEMPTS = 3
 _LONGEST_URL = 2000
 
-# These hold an IPv4 address, which may be a private one: NAT64 and 6to4.
-_TRANSLATED = (ip_network("64:ff9b::/96"), ip_network("2002::/16"))
+# What Python may take for the internet: protocol assignments, a metadata server among them; and NAT64 and 6to4, which
+# hold an IPv4 address that may be a private one.
+_SPECIAL = tuple(map(ip_network, ("192.0.0.0/24", "64:ff9b::/96", "64:ff9b:1::/48", "2002::/16")))
 
 Address = IPv4Address | IPv6Address
 
@@ -38,9 +39,7 @@ def is_public(address: Address) -> bool:
     """Whether an address lies on the internet: not private, loopback, link-local (as metadata servers are) or such."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
-    if isinstance(address, IPv6Address) and any(address in network for network in _TRANSLATED):
-        return False
-    return address.is_global and not address.is_multicast
+    return address.is_global and not address.is_multicast and not any(address in network for network in _SPECIAL)
 
 
 class Webhooks:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated
 
-import tenacity
 from pydantic import BaseModel, Field, ValidationError
 
 from plant_disease.errors import QueueUnavailable
@@ -46,6 +45,7 @@ class PubSubQueue:
 
     def _send(self, messages: Sequence[Message]) -> None:
         import requests
+        import tenacity
         from google.auth.exceptions import GoogleAuthError
 
         publish = tenacity.retry(
