@@ -32,6 +32,9 @@ from plant_disease.settings import Settings
 from plant_disease.storage import Limits, check_uri, open_store
 from plant_disease.usage import UsageEvent
 
+_CHUNKS_AT_ONCE = 2
+"""One reads and writes while the other computes. More would only take the time from each other that each has."""
+
 _LIMITS = Limits(connect_s=2, read_s=10, attempt_s=10, attempts=3)
 
 
@@ -101,7 +104,8 @@ class Jobs:
         self.tokens: PushTokens | None = None
         self._check()
         self.worker = Worker(self.store, self, self.webhooks)
-        self._local = LocalQueue(self.work)
+        self._places = asyncio.Semaphore(_CHUNKS_AT_ONCE)
+        self._local = LocalQueue(self.work, workers=_CHUNKS_AT_ONCE)
         self.queue: Queue = self._local if settings.jobs_queue == "local" else open_queue(settings.jobs_queue)
 
     def _check(self) -> None:
@@ -161,7 +165,9 @@ class Jobs:
         """Do a chunk. If this raises, the message must be delivered again."""
         with task("job_chunk") as noted:
             noted.request_id = message.job
-            await self.worker.work(message, attempt)
+            # Here they wait rather than come again: how often that may be is counted.
+            async with self._places:
+                await self.worker.work(message, attempt)
 
     async def take(self, delivery: Delivery) -> bool:
         """Take what a platform delivers; whether it need not be delivered again."""

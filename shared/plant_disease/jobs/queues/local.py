@@ -6,9 +6,6 @@ from collections.abc import Awaitable, Callable, Sequence
 
 from plant_disease.jobs.documents import Message
 
-_WORKERS = 2
-"""One reads and writes while the other computes."""
-
 _LONGEST_PAUSE_S = 60
 
 _logger = logging.getLogger("plant_disease")
@@ -19,10 +16,12 @@ class LocalQueue:
 
     Args:
         work: takes a message, and how often it was delivered.
+        workers: how many at once.
     """
 
-    def __init__(self, work: Callable[[Message, int], Awaitable[None]]) -> None:
+    def __init__(self, work: Callable[[Message, int], Awaitable[None]], workers: int = 1) -> None:
         self._work = work
+        self._workers = workers
         self._waiting: asyncio.Queue[tuple[Message, int]] = asyncio.Queue()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -31,7 +30,7 @@ class LocalQueue:
         for message in messages:
             self._waiting.put_nowait((message, 1))
         if not self._tasks:
-            self._tasks = [asyncio.create_task(self._run()) for _ in range(_WORKERS)]
+            self._tasks = [asyncio.create_task(self._run()) for _ in range(self._workers)]
 
     async def close(self) -> None:
         """Begin nothing more."""
