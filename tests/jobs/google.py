@@ -91,6 +91,9 @@ def relay(google: Google, *, seed: int = 0) -> Iterator[Relay]:
 
     def hand_on(body: bytes) -> int:
         headers = {"content-type": "application/json", "authorization": f"Bearer {google.token()}"}
+        if not state.services:
+            time.sleep(0.5)
+            return 502
         try:
             return client.post(f"{chance.choice(state.services)}/jobs/work", content=body, headers=headers).status_code
         except httpx.TransportError:

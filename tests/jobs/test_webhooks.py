@@ -1,5 +1,6 @@
 """Who may be told of the end of a job, and how."""
 
+import asyncio
 import base64
 import json
 import ssl
@@ -20,7 +21,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from plant_disease.errors import WebhookFailed, WebhookRefused
+from plant_disease.jobs.documents import End
 from plant_disease.jobs.webhooks import Webhooks, is_public, sign
+from plant_disease.service.jobs import Jobs
+from plant_disease.settings import Settings
+from tests.jobs.test_worker import a_job
 from tests.service_accounts import new_key
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
@@ -203,3 +208,16 @@ def test_on_the_internet(address: str) -> None:
 @given(st.ip_addresses(v=4))
 def test_an_address_in_disguise_is_the_same(address: IPv4Address) -> None:
     assert is_public(IPv6Address(f"::ffff:{address}")) == is_public(address)
+
+
+def test_what_is_told() -> None:
+    jobs = Jobs(Settings(jobs_uri="jobs", uploads_uri="in"), None, None, None)  # type: ignore[arg-type]  # not asked
+    end = End(status="done", finished=datetime.now(UTC), succeeded=9, failed=1, by="me")
+    job = a_job(10, webhook="https://hooks.example.com/")
+    told = json.loads(asyncio.run(jobs.announce(job, end)))
+    assert told["type"] == "job.finished"
+    assert datetime.fromisoformat(told["timestamp"]) == end.finished
+    assert told["data"]["id"] == job.id
+    assert told["data"]["status"] == "done"
+    assert told["data"]["counts"] == {"total": 10, "succeeded": 9, "failed": 1, "remaining": 0}
+    assert told["data"]["results"] == f"/batch/jobs/{job.id}/results"
