@@ -119,6 +119,7 @@ module "protection" {
   name                           = var.name
   requests_per_minute_by_address = var.protection.requests_per_minute_by_address
   adaptive                       = var.protection.adaptive
+  pushed_paths                   = var.jobs.enabled ? ["/jobs/work"] : []
 
   depends_on = [google_project_service.needed]
 }

@@ -294,6 +294,23 @@ run "protection" {
   }
 }
 
+run "protection_with_jobs" {
+  command = plan
+  module {
+    source = "../modules/gcp/protection"
+  }
+  variables {
+    name                           = "plant-disease"
+    requests_per_minute_by_address = 600
+    pushed_paths                   = ["/jobs/work"]
+  }
+
+  assert {
+    condition     = { for rule in google_compute_security_policy.edge.rule : rule.priority => rule.rate_limit_options[0].enforce_on_key if rule.action == "throttle" } == { 1900 = "ALL", 2000 = "IP" }
+    error_message = "Pub/Sub has the rate of one address, or whatever it calls has none."
+  }
+}
+
 run "page" {
   command = plan
   module {
