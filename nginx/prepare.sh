@@ -2,7 +2,7 @@
 # Runs as root in the image of predict, with openssl from its base image.
 set -eu
 
-chown 65532:65532 /models /keys
+chown 65532:65532 /models /keys /jobs
 
 # Renewed a month before it ends; another one's is never touched.
 made=/tls/made-by-prepare

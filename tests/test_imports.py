@@ -38,6 +38,7 @@ PACKAGE = Path(__file__).parent.parent / "shared" / "plant_disease"
         "plant_disease",
         "functions.predict.main",
         "functions.explain.main",
+        "functions.batch.main",
         "plant_disease.storage",
         "plant_disease.classifier",
         "plant_disease.explanation.explainer",
@@ -68,7 +69,7 @@ RANK = {
     **dict.fromkeys(["images", "bundle", "archives", "usage"], 2),
     **dict.fromkeys(["runtimes", "publishing", "keys"], 3),
     **dict.fromkeys(["classifier", "settings"], 4),
-    **dict.fromkeys(["explanation", "batch"], 5),
+    **dict.fromkeys(["explanation", "batch", "jobs"], 5),
     **dict.fromkeys(["bulk", "service", "training"], 6),
     "cli": 7,
 }

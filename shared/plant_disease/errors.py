@@ -19,6 +19,10 @@
     │   ├── TooLarge               the object is larger than the reader is ready to hold
     │   └── StorageUnavailable     time-out, refused connection, 5xx: may pass; was retried
     ├── BundleError                the model bundle is not what its manifest promises
+    ├── JobsError                  a job cannot go on as it is
+    │   ├── QueueUnavailable       the queue has not taken the chunks of a job
+    │   ├── WebhookRefused         a webhook to an address that is not allowed
+    │   └── WebhookFailed          nobody has taken the news of a job's end
     ├── UsageUnreadable            what lies among the usage events is none
     ├── PublishRefused             a version or a channel cannot be changed in the way that was asked
     ├── KeysError                  the document of the API keys is malformed, or cannot be changed as asked
@@ -117,6 +121,22 @@ class StorageUnavailable(StorageError):
 
 class BundleError(PlantDiseaseError):
     """A model bundle is not what its manifest promises: wrong size, wrong sha256, invalid manifest."""
+
+
+class JobsError(PlantDiseaseError):
+    """A job cannot go on as it is."""
+
+
+class QueueUnavailable(JobsError):
+    """The queue has not taken the chunks of a job, or not all of them."""
+
+
+class WebhookRefused(JobsError):
+    """A webhook leads to a host or an address that is not allowed."""
+
+
+class WebhookFailed(JobsError):
+    """The receiver of a webhook has not answered, or not with a status of 2xx."""
 
 
 class UsageUnreadable(PlantDiseaseError):

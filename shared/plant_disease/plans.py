@@ -7,8 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 Endpoint = Literal["predict", "batch", "explain"]
 """What is counted and paid for, by the name of its function."""
 
-Counted = Literal["predict", "batch", "explain", "uploads"]
-"""What may be asked for only so often. Uploads cost the caller nothing, and the bucket something."""
+Counted = Literal["predict", "batch", "explain", "uploads", "jobs"]
+"""What may be asked for only so often. Uploads cost the caller nothing, and the bucket something. Photos of a job count
+as those of a batch, unless a plan names jobs: they come all at once, and are done as there is time."""
 
 Scope = Literal["predict", "batch", "explain", "usage"]
 """What a key may open. `usage` costs nothing."""

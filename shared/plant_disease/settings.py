@@ -1,11 +1,12 @@
 """Configuration from the environment: every variable starts with PLANT_ (docs/configuration.md)."""
 
+import base64
 import re
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, ValidationError
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from plant_disease import images
@@ -48,6 +49,26 @@ def _proxies(text: str) -> int | Networks:
         return tuple(ip_network(network.strip()) for network in text.split(","))
     except ValueError:
         raise ValueError("must be a number from 0 to 9, or networks such as 10.0.0.0/8 with commas between") from None
+
+
+_HOST = re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?(:[0-9]{1,5})?")
+
+
+def _hosts(text: str) -> tuple[str, ...]:
+    hosts = tuple(host.strip() for host in text.split(","))
+    if not all(map(_HOST.fullmatch, hosts)):
+        raise ValueError("must be hosts such as hooks.example.com, in lower case, with commas between")
+    return hosts
+
+
+def _webhook_secret(text: str) -> SecretStr:
+    try:
+        secret = base64.b64decode(text.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        secret = b""
+    if not (text.startswith("whsec_") and 24 <= len(secret) <= 64):
+        raise ValueError("must be whsec_ and 24 to 64 random bytes in base64")
+    return SecretStr(text)
 
 
 class Settings(BaseSettings):
@@ -151,6 +172,35 @@ class Settings(BaseSettings):
     )
     uploads_expire_s: int = Field(
         300, ge=1, le=3600, description="Seconds for which the answer of `POST /uploads` lets a photo be uploaded."
+    )
+    jobs_uri: str | None = Field(
+        None,
+        description="Folder, `gs://` or `s3://` for jobs and their results ([jobs.md](jobs.md)). Without it there are "
+        "none.",
+    )
+    jobs_queue: str = Field(
+        "local",
+        pattern=r"^(local|sqs:https?://[^\s]{1,500}|pubsub:projects/[a-z0-9:.-]+/topics/[A-Za-z0-9._~+%-]+)$",
+        description="Through what the chunks of a job reach a worker: `local` (threads of this process), `sqs:` and "
+        "the URL of a queue of SQS, or `pubsub:projects/P/topics/T`.",
+    )
+    jobs_chunk: int = Field(
+        64, ge=1, le=1000, description="Photos of a job that are done, written down and billed together."
+    )
+    max_job_images: int = Field(100_000, ge=1, le=1_000_000, description="Most photos in one job.")
+    jobs_push_audience: str | None = Field(
+        None, description="Audience of the tokens with which Pub/Sub delivers (`POST /jobs/work`)."
+    )
+    jobs_push_account: str | None = Field(None, description="Service account whose tokens those are.")
+    webhook_hosts: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_hosts)] = Field(
+        (),
+        description="Hosts that may be told of the end of a job, such as `hooks.example.com`, with commas between; "
+        "with a port only where it is not 443.",
+    )
+    webhook_secret: Annotated[SecretStr | None, BeforeValidator(_webhook_secret)] = Field(
+        None,
+        description="What webhooks are signed with: `whsec_` and 24 to 64 random bytes in base64. Without it there are "
+        "no webhooks.",
     )
     cors_origins: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)] = Field(
         (),

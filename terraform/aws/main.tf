@@ -14,6 +14,7 @@ module "primary" {
   limits_table             = local.limits_table
   limits_on_error          = var.limits.on_error
   uploads_retention_days   = var.uploads.retention_days
+  jobs                     = var.jobs
   usage_retention_days     = var.usage.retention_days
   log_retention_days       = var.log_retention_days
   deletion_protection      = var.deletion_protection
@@ -42,6 +43,7 @@ module "standby" {
   limits_table             = local.limits_table
   limits_on_error          = var.limits.on_error
   uploads_retention_days   = var.uploads.retention_days
+  jobs                     = var.jobs
   usage_retention_days     = var.usage.retention_days
   log_retention_days       = var.log_retention_days
   deletion_protection      = var.deletion_protection

@@ -109,8 +109,8 @@ variable "functions" {
     error_message = "max_instances of a function is at least 1 and at least min_instances, and neither is negative."
   }
   validation {
-    condition     = alltrue(flatten([for function in values(var.functions) : [for setting in keys(function.environment) : can(regex("^(PLANT|OTEL)_[A-Z0-9_]+$", setting)) && !contains(["PLANT_LIMITS_URI", "OTEL_EXPORTER_OTLP_HEADERS"], setting)]]))
-    error_message = "environment of a function has settings named PLANT_… or OTEL_…, and no secret: PLANT_LIMITS_URI and OTEL_EXPORTER_OTLP_HEADERS may hold one."
+    condition     = alltrue(flatten([for function in values(var.functions) : [for setting in keys(function.environment) : can(regex("^(PLANT|OTEL)_[A-Z0-9_]+$", setting)) && !contains(["PLANT_LIMITS_URI", "PLANT_WEBHOOK_SECRET", "OTEL_EXPORTER_OTLP_HEADERS"], setting)]]))
+    error_message = "environment of a function has settings named PLANT_… or OTEL_…, and no secret: PLANT_LIMITS_URI, PLANT_WEBHOOK_SECRET and OTEL_EXPORTER_OTLP_HEADERS may hold one."
   }
   validation {
     condition     = alltrue([for function in values(var.functions) : try(can(regex("^sha256:[0-9a-f]{64}$", function.canary.digest)) && function.canary.percent >= 0 && function.canary.percent <= 100 && floor(function.canary.percent) == function.canary.percent, function.canary == null)])
@@ -183,6 +183,25 @@ variable "uploads" {
   validation {
     condition     = var.uploads.retention_days >= 1 && var.uploads.retention_days <= 30
     error_message = "retention_days of uploads is from 1 to 30: photos are not kept."
+  }
+}
+
+variable "jobs" {
+  description = "Whether the function batch takes jobs of thousands of photos (docs/jobs.md), days for which they and their results are kept, and chunks that are done at once in a region."
+  type = object({
+    enabled         = optional(bool, false)
+    retention_days  = optional(number, 30)
+    max_concurrency = optional(number, 5)
+  })
+  default = {}
+
+  validation {
+    condition     = var.jobs.retention_days >= 1 && var.jobs.retention_days <= 365
+    error_message = "retention_days of jobs is from 1 to 365."
+  }
+  validation {
+    condition     = var.jobs.max_concurrency >= 2 && var.jobs.max_concurrency <= 1000
+    error_message = "max_concurrency of jobs is from 2 to 1000."
   }
 }
 

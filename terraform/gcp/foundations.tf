@@ -52,7 +52,7 @@ locals {
 resource "google_project_service" "needed" {
   for_each = toset([
     "artifactregistry", "bigquery", "billingbudgets", "certificatemanager", "cloudtrace", "compute", "dns", "iamcredentials",
-    "logging", "monitoring", "redis", "run", "secretmanager", "storage",
+    "logging", "monitoring", "pubsub", "redis", "run", "secretmanager", "storage",
   ])
 
   project            = var.project

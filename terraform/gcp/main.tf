@@ -45,6 +45,25 @@ module "usage" {
   depends_on = [google_project_service.needed]
 }
 
+module "jobs" {
+  source   = "../modules/gcp/jobs"
+  for_each = toset(var.jobs.enabled ? ["jobs"] : [])
+
+  project               = var.project
+  name                  = var.name
+  bucket_name           = "${var.project}-${var.name}-jobs"
+  placement             = local.placement
+  domain                = var.domain
+  worker                = google_service_account.function["batch"].email
+  retention_days        = var.jobs.retention_days
+  notification_channels = module.monitoring.warning_channels
+  runbook_url           = var.alerts.runbook_url
+  labels                = local.labels
+  deletion_protection   = var.deletion_protection
+
+  depends_on = [google_project_service.needed]
+}
+
 module "keys" {
   source = "../modules/gcp/keys"
 
@@ -84,7 +103,7 @@ module "function" {
   image               = "${var.registry}/${each.key}@${local.digests[each.key]}"
   canary              = each.value.canary == null ? null : { image = "${var.registry}/${each.key}@${each.value.canary.digest}", percent = each.value.canary.percent }
   settings            = each.value.settings
-  environment         = merge(local.environment, each.value.environment)
+  environment         = merge(concat([local.environment], [for jobs in module.jobs : jobs.environment if each.key == "batch"], [each.value.environment])...)
   secret_environment  = merge([for limits in module.limits : limits.secret_environment]...)
   secret_files        = { for region in var.regions : region => merge({ keys = { folder = "/keys", file = "keys.json", secret = module.keys.secret } }, [for limits in module.limits : limits.secret_files[region]]...) }
   subnets             = merge([for limits in module.limits : limits.subnets]...)
@@ -100,6 +119,7 @@ module "protection" {
   name                           = var.name
   requests_per_minute_by_address = var.protection.requests_per_minute_by_address
   adaptive                       = var.protection.adaptive
+  pushed_paths                   = var.jobs.enabled ? ["/jobs/work"] : []
 
   depends_on = [google_project_service.needed]
 }

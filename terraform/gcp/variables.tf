@@ -213,6 +213,20 @@ variable "uploads" {
   }
 }
 
+variable "jobs" {
+  description = "Whether the function batch takes jobs of thousands of photos (docs/jobs.md), and days for which they and their results are kept. How many chunks are done at once is up to max_instances and concurrency of batch."
+  type = object({
+    enabled        = optional(bool, false)
+    retention_days = optional(number, 30)
+  })
+  default = {}
+
+  validation {
+    condition     = var.jobs.retention_days >= 1 && var.jobs.retention_days <= 365
+    error_message = "retention_days of jobs is from 1 to 365."
+  }
+}
+
 variable "usage" {
   description = "Days for which usage events are kept."
   type        = object({ retention_days = optional(number, 400) })

@@ -13,6 +13,9 @@ CODE = {
     for path in sorted((ROOT / "terraform" / folder).rglob("*.tf"))
 }
 RIGHTS = {
+    "module.jobs.google_pubsub_topic_iam_member.publisher",
+    "module.jobs.google_service_account_iam_member.signer",
+    "module.jobs.google_storage_bucket_iam_member.worker",
     "module.keys.google_secret_manager_secret_iam_member.readers",
     "module.limits.google_secret_manager_secret_iam_member.readers",
     "module.models.google_storage_bucket_iam_member.readers",

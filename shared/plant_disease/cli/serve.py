@@ -22,13 +22,16 @@ def serve(
     from functions.batch.routes import router as batch
     from functions.explain.routes import router as explain
     from functions.predict.routes import router as predict
+    from plant_disease.service import job_routes
     from plant_disease.service.app import create_app
     from plant_disease.service.page import page_routes
     from plant_disease.service.server import prepared
 
     listener = _listen(host, port)
     with _settings(host) as settings:
-        app = create_app(predict, batch, explain, page_routes(settings.page_config), settings=settings)
+        routers = (predict, batch, job_routes.router, explain, page_routes(settings.page_config))
+        app = create_app(*routers, settings=settings)
+        job_routes.add_jobs(app)
         server = prepared(app, host=host, port=port)
         shown = f"[{host}]" if ":" in host else host
         bound = listener.getsockname()[1]
@@ -60,8 +63,10 @@ def _settings(host: str) -> Iterator[Settings]:
         defaults: dict[str, str] = {"model_loading": "background"}
         if _is_loopback(host):
             defaults["auth"] = "off"
-            if settings.uploads_uri is None:
-                defaults["uploads_uri"] = stack.enter_context(TemporaryDirectory(prefix="plant-disease-uploads-"))
+            for place in ("uploads_uri", "jobs_uri"):
+                if getattr(settings, place) is None:
+                    folder = TemporaryDirectory(prefix=f"plant-disease-{place.removesuffix('_uri')}-")
+                    defaults[place] = stack.enter_context(folder)
         yield settings.model_copy(update={k: v for k, v in defaults.items() if k not in settings.model_fields_set})
 
 

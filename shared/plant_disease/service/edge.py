@@ -27,7 +27,7 @@ def cors(settings: Settings) -> dict[str, Any]:
     """The arguments of Starlette's CORSMiddleware. There are no cookies here, so it never allows credentials."""
     return {
         "allow_origins": settings.cors_origins,
-        "allow_methods": ("GET", "POST", "PUT"),
+        "allow_methods": ("DELETE", "GET", "POST", "PUT"),
         "allow_headers": (
             "Authorization",
             "Content-Type",
@@ -38,6 +38,7 @@ def cors(settings: Settings) -> dict[str, Any]:
         ),
         "expose_headers": (
             "Idempotency-Replayed",
+            "Location",
             "RateLimit",
             "RateLimit-Policy",
             "Retry-After",

@@ -1,6 +1,7 @@
 """The one place where requests meet the model: loaded once, run in a bounded number of threads."""
 
 import asyncio
+import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -157,8 +158,18 @@ class Engine:
         top_k: int,
         crops: Sequence[str],
         deadline: float,
+        is_bounded: bool = True,
     ) -> asyncio.Task[None]:
         """Begin to diagnose each photo as a plant of its own; see `Batcher.run`. Failures are told as a `Problem`.
+
+        Args:
+            classifier: see there.
+            sources: see there.
+            tell: see there.
+            top_k: see there.
+            crops: see there.
+            deadline: see there.
+            is_bounded: whether the photos together may have no more than one request may.
 
         Returns:
             What is done when all outcomes are told. To cancel it stops the work.
@@ -175,8 +186,8 @@ class Engine:
         allowance = Allowance(
             max_image_bytes=self.settings.max_image_bytes,
             max_image_pixels=self.settings.max_image_pixels,
-            max_bytes=self.settings.max_batch_bytes,
-            max_pixels=self.settings.max_batch_pixels,
+            max_bytes=self.settings.max_batch_bytes if is_bounded else math.inf,
+            max_pixels=self.settings.max_batch_pixels if is_bounded else math.inf,
         )
         self.refuse_if_full()
         self._places -= 1

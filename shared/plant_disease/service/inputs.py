@@ -67,7 +67,7 @@ async def read_sources(request: Request, settings: Settings, *, most: int, zips:
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     accepted = _RAW_TYPES | (_ZIP_TYPES if zips else set())
-    body = _limited(request, settings)
+    body = limited(request, settings)
     async with deadline(settings.body_timeout_s):
         if media_type == "multipart/form-data":
             sources = await _from_form(request, body, settings, most, zips=zips)
@@ -137,7 +137,7 @@ def _sent(name: str | None, data: bytes) -> Source:
     return Source(name and name[-_LONGEST_NAME:], lambda: data)
 
 
-async def _limited(request: Request, settings: Settings) -> AsyncGenerator[bytes]:
+async def limited(request: Request, settings: Settings) -> AsyncGenerator[bytes]:
     """The body in chunks, cut off at the limit. `RefuseTooLarge` has looked at what its header announces."""
     received = 0
     async for chunk in request.stream():

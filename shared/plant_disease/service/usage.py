@@ -57,8 +57,7 @@ class UsageLog:
 
     def add(self, event: UsageEvent) -> None:
         """Take an event."""
-        # Flat, each field of one type always: BigQuery and Athena read the line as it is.
-        logger.info("usage", extra={"fields": {"event": "usage", **event.model_dump(mode="json")}})
+        _log(event)
         if self._settings.usage_uri is None:
             return
         with self._lock:
@@ -69,6 +68,16 @@ class UsageLog:
                 atexit.register(self.flush)
                 self._writer.start()
         self._writer.nudge()
+
+    def write(self, event: UsageEvent) -> None:
+        """Take an event, and write it before this returns. To do so again is harmless. Takes the time of the store.
+
+        Raises:
+            StorageError: it could not be written.
+        """
+        _log(event)
+        if self._settings.usage_uri is not None:
+            write_events(open_usage(self._settings.usage_uri), [event])
 
     @property
     def must_be_written_at_once(self) -> bool:
@@ -100,3 +109,8 @@ class UsageLog:
             self._waiting = kept[-_MOST_KEPT:]
         if len(kept) > _MOST_KEPT:
             logger.error("%d usage events are in the log only", len(kept) - _MOST_KEPT)
+
+
+def _log(event: UsageEvent) -> None:
+    # Flat, each field of one type always: BigQuery and Athena read the line as it is.
+    logger.info("usage", extra={"fields": {"event": "usage", **event.model_dump(mode="json")}})

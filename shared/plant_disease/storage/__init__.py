@@ -180,6 +180,25 @@ class SignsPuts(Protocol):
         ...
 
 
+@runtime_checkable
+class SignsGets(Protocol):
+    """A store that others can read from without passing through us; a folder is none."""
+
+    def presign_get(self, name: str, *, content_type: str, file_name: str, expires_s: int) -> str:
+        """Let somebody read an object.
+
+        Args:
+            name: the object.
+            content_type: as which it is answered.
+            file_name: under which browsers save it: ASCII, without quotes.
+            expires_s: seconds for which the URL is valid.
+
+        Raises:
+            PermissionDenied: no credentials, or they cannot sign.
+        """
+        ...
+
+
 def open_store(uri: str, *, limits: Limits = LIMITS) -> Store:
     """The store at a plain path, a file:// URI, gs://bucket/prefix or s3://bucket/prefix.
 

@@ -103,18 +103,23 @@ class GcsStore(RemoteStore[storage.Client]):
             "x-goog-content-length-range": f"{size},{size}",
             "x-goog-if-generation-match": "0",
         }
+        return SignedPut(self._sign(key, expires_s, method="PUT", headers=dict(headers)), headers)
+
+    def sign_get(self, key: str, content_type: str, disposition: str, expires_s: int) -> str:
+        """See `RemoteStore.sign_get`."""
+        return self._sign(key, expires_s, method="GET", response_type=content_type, response_disposition=disposition)
+
+    def _sign(self, key: str, expires_s: int, **what: Any) -> str:
         signer = self._signed_by(key)
         blob = self.client().bucket(self.bucket).blob(key)
         try:
-            url = blob.generate_signed_url(
-                version="v4", method="PUT", expiration=timedelta(seconds=expires_s), headers=dict(headers), **signer
-            )
+            url: str = blob.generate_signed_url(version="v4", expiration=timedelta(seconds=expires_s), **what, **signer)
         except exceptions.TransportError as error:
             raise self.unavailable(
                 key,
                 "IAM has not signed; the service account needs roles/iam.serviceAccountTokenCreator on itself",
             ) from error
-        return SignedPut(url, headers)
+        return url
 
     def explain(self, error: Exception, key: str) -> StorageError | None:
         """See `RemoteStore.explain`."""

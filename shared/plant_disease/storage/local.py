@@ -99,11 +99,15 @@ class LocalStore:
         return os.path.commonpath((self._root, path)) == self._root
 
     def _entries(self, prefix: str) -> Iterator[Entry]:
+        # No further up than need be: other folders may hold very much.
+        start = os.path.join(self._root, prefix.rpartition("/")[0])
+
         def fail(error: OSError) -> None:
-            raise error
+            if not (isinstance(error, FileNotFoundError | NotADirectoryError) and os.path.isdir(self._root)):
+                raise error
 
         with self._reading(""):
-            for folder, _, files in os.walk(self._root, onerror=fail):
+            for folder, _, files in os.walk(start, onerror=fail):
                 for file in files:
                     path = os.path.join(folder, file)
                     name = os.path.relpath(path, self._root)

@@ -95,7 +95,7 @@ class Sink:
 
 
 class RemoteStore(ABC, Generic[Client]):
-    """A `Store` in a bucket. A subclass adds six requests to one SDK, and what the SDK's errors mean."""
+    """A `Store` in a bucket. A subclass adds seven requests to one SDK, and what the SDK's errors mean."""
 
     scheme: ClassVar[str]
     credentials_hint: ClassVar[str]
@@ -175,6 +175,16 @@ class RemoteStore(ABC, Generic[Client]):
 
         return self._retry(once, key)
 
+    def presign_get(self, name: str, *, content_type: str, file_name: str, expires_s: int) -> str:
+        """See `SignsGets.presign_get`."""
+        key = self._key(name)
+        disposition = f'attachment; filename="{file_name}"'
+
+        def once() -> str:
+            return _run(Clock(self.limits), lambda: self.sign_get(key, content_type, disposition, expires_s))
+
+        return self._retry(once, key)
+
     @abstractmethod
     def connect(self) -> Client:
         """A client of the SDK that neither retries nor waits longer than the limits say."""
@@ -194,6 +204,10 @@ class RemoteStore(ABC, Generic[Client]):
     @abstractmethod
     def sign_put(self, key: str, content_type: str, size: int, expires_s: int) -> SignedPut:
         """Sign; may ask for credentials, or ask somebody else to sign."""
+
+    @abstractmethod
+    def sign_get(self, key: str, content_type: str, disposition: str, expires_s: int) -> str:
+        """Sign, likewise."""
 
     @abstractmethod
     def explain(self, error: Exception, key: str) -> StorageError | None:

@@ -150,6 +150,19 @@ class S3Store(RemoteStore["S3Client"]):
         )
         return SignedPut(url, {"Content-Type": content_type, "If-None-Match": "*"})
 
+    def sign_get(self, key: str, content_type: str, disposition: str, expires_s: int) -> str:
+        """See `RemoteStore.sign_get`."""
+        return self.client().generate_presigned_url(
+            "get_object",
+            Params={
+                "Bucket": self.bucket,
+                "Key": key,
+                "ResponseContentType": content_type,
+                "ResponseContentDisposition": disposition,
+            },
+            ExpiresIn=expires_s,
+        )
+
     def explain(self, error: Exception, key: str) -> StorageError | None:
         """See `RemoteStore.explain`."""
         if isinstance(error, exceptions.ClientError):

@@ -70,6 +70,7 @@ run "first" {
     cors_origins             = ["https://leaves.example/"]
     limits                   = { store = "redis" }
     uploads                  = { retention_days = 365 }
+    jobs                     = { retention_days = 0, max_concurrency = 1 }
     usage                    = { retention_days = 7 }
     protection               = { requests_per_minute_by_key = 0 }
     alerts                   = { email = ["nobody"] }
@@ -77,7 +78,7 @@ run "first" {
     log_retention_days       = 31
     tags                     = { "aws:team" = "x" }
   }
-  expect_failures = [var.name, var.domain, var.zone_id, var.regions, var.registry, var.image_digests, var.functions, var.model, var.auth, var.cors_origins, var.limits, var.uploads, var.usage, var.protection, var.alerts, var.permissions_boundary_arn, var.log_retention_days, var.tags]
+  expect_failures = [var.name, var.domain, var.zone_id, var.regions, var.registry, var.image_digests, var.functions, var.model, var.auth, var.cors_origins, var.limits, var.uploads, var.jobs, var.usage, var.protection, var.alerts, var.permissions_boundary_arn, var.log_retention_days, var.tags]
 }
 
 run "second" {

@@ -62,6 +62,7 @@ run "whole" {
     traces     = true
     alerts     = { email = ["oncall@example.com"], sms = ["+4915112345678"], chat = { slack_workspace_id = "T0123", slack_channel_id = "C0123" } }
     budget     = { monthly_usd = 500 }
+    jobs       = { enabled = true }
     protection = { log = true }
     functions  = { explain = { min_instances = 1, canary = { digest = "sha256:4444444444444444444444444444444444444444444444444444444444444444", percent = 10 } } }
   }
@@ -85,7 +86,7 @@ run "whole" {
     error_message = "A function has not all its alarms in each region."
   }
   assert {
-    condition     = alltrue(flatten([for region in ["primary", "standby"] : [for kind in ["balancer-5xx", "certificate", "usage-late", "usage-failing"] : contains(output.alarms[region], "${var.name}-${kind}")]]))
+    condition     = alltrue(flatten([for region in ["primary", "standby"] : [for kind in ["balancer-5xx", "certificate", "usage-late", "usage-failing", "jobs-late", "jobs-dead-letters"] : contains(output.alarms[region], "${var.name}-${kind}")]]))
     error_message = "A region has not all its alarms."
   }
   assert {
@@ -117,6 +118,7 @@ run "region" {
     limits_table             = "plant-disease-limits"
     limits_on_error          = "allow"
     uploads_retention_days   = 1
+    jobs                     = { enabled = true, retention_days = 30, max_concurrency = 5 }
     usage_retention_days     = 400
     log_retention_days       = 30
     deletion_protection      = true
@@ -131,7 +133,7 @@ run "region" {
   }
 
   assert {
-    condition     = jsonencode({ for function, permissions in local.permissions : function => sort([for name, permission in permissions : name if anytrue([for action in permission.actions : strcontains(action, "Put") || strcontains(action, "Update") || strcontains(action, "Delete")])]) }) == jsonencode({ batch = ["CountPhotos", "WriteUsage"], explain = ["CountPhotos", "WriteUsage"], predict = ["CountPhotos", "SignUploads", "WriteUsage"] })
+    condition     = jsonencode({ for function, permissions in local.permissions : function => sort([for name, permission in permissions : name if anytrue([for action in permission.actions : strcontains(action, "Put") || strcontains(action, "Update") || strcontains(action, "Delete")])]) }) == jsonencode({ batch = ["CountPhotos", "KeepJobs", "QueueChunks", "WriteUsage"], explain = ["CountPhotos", "WriteUsage"], predict = ["CountPhotos", "SignUploads", "WriteUsage"] })
     error_message = "A function may write more than it has to."
   }
   assert {
@@ -141,6 +143,10 @@ run "region" {
   assert {
     condition     = local.permissions.predict.CountPhotos.resources == ["arn:aws:dynamodb:eu-central-1:123456789012:table/plant-disease-limits"] && local.permissions.predict.CountPhotos.actions == ["dynamodb:GetItem", "dynamodb:UpdateItem"]
     error_message = "Another table than that of the limits can be reached."
+  }
+  assert {
+    condition     = [for rule in local.buckets.jobs.expire_days : rule] == [{ prefix = "jobs/", days = 30 }] && keys(module.jobs) == ["batch"] && contains(local.paths.batch, "/batch/jobs*")
+    error_message = "Jobs are kept for ever, or cannot be asked for."
   }
   assert {
     condition     = [for rule in local.buckets.uploads.expire_days : rule] == [{ prefix = "in/", days = 1 }] && !local.buckets.uploads.versioned && local.buckets.models.versioned && local.buckets.keys.versioned
@@ -157,6 +163,38 @@ run "region" {
   assert {
     condition     = one(one(data.aws_iam_policy_document.access_logs.statement).principals).identifiers == toset(["logdelivery.elasticloadbalancing.amazonaws.com"])
     error_message = "The load balancer cannot write its logs."
+  }
+}
+
+run "jobs" {
+  command = plan
+  module {
+    source = "../modules/aws/jobs"
+  }
+  variables {
+    name          = "plant-disease"
+    region        = "eu-central-1"
+    timeout_s     = 30
+    kms_key_arn   = "arn:aws:kms:eu-central-1:123456789012:key/1"
+    alarm_actions = ["arn:aws:sns:eu-central-1:123456789012:alerts"]
+    runbook_url   = "docs/runbook.md"
+  }
+
+  assert {
+    condition     = aws_sqs_queue.chunks.kms_master_key_id == var.kms_key_arn && aws_sqs_queue.dead_letters.kms_master_key_id == var.kms_key_arn
+    error_message = "A queue is not encrypted with the key."
+  }
+  assert {
+    condition     = alltrue([for document in data.aws_iam_policy_document.only_tls : one(document.statement).effect == "Deny" && one(one(document.statement).condition).variable == "aws:SecureTransport"]) && length(aws_sqs_queue_policy.only_tls) == 2
+    error_message = "A queue takes plain HTTP."
+  }
+  assert {
+    condition     = aws_sqs_queue.chunks.visibility_timeout_seconds == 180 && aws_sqs_queue.dead_letters.message_retention_seconds == 1209600
+    error_message = "A chunk comes again while it is being done, or dead letters are gone before somebody looks."
+  }
+  assert {
+    condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.this : alarm.alarm_actions == toset(var.alarm_actions)]) && { for alarm in aws_cloudwatch_metric_alarm.this : alarm.metric_name => alarm.dimensions.QueueName } == { ApproximateAgeOfOldestMessage = "plant-disease-jobs", ApproximateNumberOfMessagesVisible = "plant-disease-jobs-dead-letters" }
+    error_message = "Nobody hears of chunks that lie too long, or of dead letters."
   }
 }
 
@@ -218,6 +256,7 @@ run "function" {
     min_instances      = 1
     environment        = { PLANT_AUTH = "required" }
     permissions        = { ReadKeys = { actions = ["s3:GetObject"], resources = ["arn:aws:s3:::keys/keys.json"] } }
+    queue              = { arn = "arn:aws:sqs:eu-central-1:123456789012:plant-disease-jobs", max_concurrency = 5 }
     kms_key_arn        = "arn:aws:kms:eu-central-1:123456789012:key/1"
     log_retention_days = 30
   }
@@ -233,6 +272,10 @@ run "function" {
   assert {
     condition     = one(aws_lambda_function.this.tracing_config).mode == "PassThrough" && aws_lambda_function.this.publish && aws_lambda_provisioned_concurrency_config.this["live"].provisioned_concurrent_executions == 1
     error_message = "Instances that wait are not those of the alias."
+  }
+  assert {
+    condition     = alltrue([for source in aws_lambda_event_source_mapping.queue : source.function_response_types == toset(["ReportBatchItemFailures"]) && source.batch_size == 1 && one(source.scaling_config).maximum_concurrency == 5]) && length(aws_lambda_event_source_mapping.queue) == 1
+    error_message = "The function cannot say which messages are to come again, or they may take all of its instances."
   }
 }
 

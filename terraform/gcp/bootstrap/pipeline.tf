@@ -16,6 +16,7 @@ locals {
     "roles/iam.serviceAccountUser",         # run functions as them
     "roles/logging.configWriter",           # metrics, sink, retention
     "roles/monitoring.editor",              # alerts, SLOs, uptime checks, dashboard
+    "roles/pubsub.admin",                   # topic and subscriptions of jobs, and their policies
     "roles/redis.admin",                    # counts
     "roles/run.admin",                      # functions; .developer may not switch Google's own check of callers off
     "roles/secretmanager.admin",            # keys, addresses of Redis, and their policies
@@ -27,7 +28,7 @@ locals {
 
   plan_roles = [
     "roles/bigquery.metadataViewer", "roles/certificatemanager.viewer", "roles/compute.viewer", "roles/dns.reader", "roles/logging.viewer",
-    "roles/monitoring.viewer", "roles/redis.viewer", "roles/run.viewer", "roles/secretmanager.viewer", "roles/serviceusage.serviceUsageViewer",
+    "roles/monitoring.viewer", "roles/pubsub.viewer", "roles/redis.viewer", "roles/run.viewer", "roles/secretmanager.viewer", "roles/serviceusage.serviceUsageViewer",
   ]
 
   # Who takes them. GitHub writes the subject of `deploy` into the token of a job in the environment, and into no other.

@@ -25,6 +25,7 @@ run "round_1" {
     cors_origins       = ["https://leaves.example/"]
     limits             = { store = "dynamodb" }
     uploads            = { retention_days = 365 }
+    jobs               = { retention_days = 0 }
     usage              = { retention_days = 7 }
     protection         = { requests_per_minute_by_address = 0 }
     alerts             = { email = ["nobody"] }
@@ -33,7 +34,7 @@ run "round_1" {
     log_retention_days = 0
     labels             = { Team = "x" }
   }
-  expect_failures = [var.project, var.name, var.domain, var.regions, var.registry, var.image_digests, var.functions, var.model, var.auth, var.cors_origins, var.limits, var.uploads, var.usage, var.protection, var.alerts, var.budget, var.encryption, var.log_retention_days, var.labels]
+  expect_failures = [var.project, var.name, var.domain, var.regions, var.registry, var.image_digests, var.functions, var.model, var.auth, var.cors_origins, var.limits, var.uploads, var.jobs, var.usage, var.protection, var.alerts, var.budget, var.encryption, var.log_retention_days, var.labels]
 }
 
 run "round_2" {

@@ -138,6 +138,45 @@ run "uploads" {
   }
 }
 
+run "jobs" {
+  command = plan
+  module {
+    source = "../modules/gcp/jobs"
+  }
+  variables {
+    name        = "plant-disease"
+    bucket_name = "jobs"
+    placement   = { location = "EU", regions = ["europe-west1", "europe-west4"] }
+    worker      = "batch@p.iam.gserviceaccount.com"
+    runbook_url = "docs/runbook.md"
+  }
+
+  assert {
+    condition     = one([for rule in google_storage_bucket.jobs.lifecycle_rule : one(rule.condition).age]) == 30 && google_storage_bucket.jobs.public_access_prevention == "enforced" && google_storage_bucket.jobs.uniform_bucket_level_access
+    error_message = "Jobs are kept for ever, or may become public."
+  }
+  assert {
+    condition     = one(google_pubsub_subscription.push.push_config).push_endpoint == "https://plants.example.com/jobs/work" && one(one(google_pubsub_subscription.push.push_config).oidc_token).audience == output.environment.PLANT_JOBS_PUSH_AUDIENCE
+    error_message = "Chunks are pushed elsewhere, or with a token for somebody else."
+  }
+  assert {
+    condition     = output.environment.PLANT_JOBS_PUSH_ACCOUNT == "${google_service_account.push.account_id}@${var.project}.iam.gserviceaccount.com"
+    error_message = "The function lets in another identity than the one that pushes."
+  }
+  assert {
+    condition     = google_pubsub_subscription.push.ack_deadline_seconds == 60 && one(google_pubsub_subscription.push.dead_letter_policy).max_delivery_attempts == 12 && one(google_pubsub_subscription.push.expiration_policy).ttl == ""
+    error_message = "A chunk comes again while it is done, is never put aside, or the subscription ends by itself."
+  }
+  assert {
+    condition     = toset([for policy in google_monitoring_alert_policy.this : policy.display_name]) == toset(["plant-disease JobsLate", "plant-disease JobsDeadLetters"])
+    error_message = "Nobody hears of chunks that lie too long, or of dead letters."
+  }
+  assert {
+    condition     = google_storage_bucket_iam_member.worker.role == "roles/storage.objectUser" && google_pubsub_topic_iam_member.publisher.role == "roles/pubsub.publisher" && google_service_account_iam_member.signer.member == "serviceAccount:batch@p.iam.gserviceaccount.com"
+    error_message = "The function may do more than to keep jobs, to queue chunks, and to sign as itself."
+  }
+}
+
 run "models" {
   command = plan
   module {
@@ -255,6 +294,23 @@ run "protection" {
   }
 }
 
+run "protection_with_jobs" {
+  command = plan
+  module {
+    source = "../modules/gcp/protection"
+  }
+  variables {
+    name                           = "plant-disease"
+    requests_per_minute_by_address = 600
+    pushed_paths                   = ["/jobs/work"]
+  }
+
+  assert {
+    condition     = { for rule in google_compute_security_policy.edge.rule : rule.priority => rule.rate_limit_options[0].enforce_on_key if rule.action == "throttle" } == { 1900 = "ALL", 2000 = "IP" }
+    error_message = "Pub/Sub has the rate of one address, or whatever it calls has none."
+  }
+}
+
 run "page" {
   command = plan
   module {
@@ -326,6 +382,7 @@ run "whole" {
   variables {
     limits = { store = "redis" }
     alerts = { email = ["oncall@example.com"] }
+    jobs   = { enabled = true }
     traces = true
     budget = { billing_account = "012345-6789AB-CDEF01", monthly_usd = 500 }
   }
@@ -333,6 +390,10 @@ run "whole" {
   assert {
     condition     = length(local.services) == 3 && alltrue([for services in local.services : length(services) == 2])
     error_message = "There is not a service for each function and region."
+  }
+  assert {
+    condition     = keys(module.jobs) == ["jobs"]
+    error_message = "There are no jobs."
   }
   assert {
     condition     = tomap(output.image_digests) == var.image_digests && output.keys_secret == "plant-disease-keys"

@@ -6,8 +6,8 @@ data "aws_iam_policy_document" "boundary" {
   #checkov:skip=CKV_AWS_356:the same
   statement {
     sid       = "Data"
-    actions   = ["dynamodb:GetItem", "dynamodb:UpdateItem", "firehose:PutRecord*", "logs:CreateLogStream", "logs:PutLogEvents", "s3:*Object*", "s3:AbortMultipartUpload", "s3:Get*Configuration", "s3:GetBucketLocation", "s3:List*", "s3:Replicate*"]
-    resources = [for pattern in ["s3:::${var.name}-*", "dynamodb:${local.any}:table/${var.name}-*", "firehose:${local.any}:deliverystream/${var.name}-*", "logs:${local.any}:log-group:/aws/lambda/${var.name}-*"] : "${local.arn}:${pattern}"]
+    actions   = ["dynamodb:GetItem", "dynamodb:UpdateItem", "firehose:PutRecord*", "logs:CreateLogStream", "logs:PutLogEvents", "s3:*Object*", "s3:AbortMultipartUpload", "s3:Get*Configuration", "s3:GetBucketLocation", "s3:List*", "s3:Replicate*", "sqs:ChangeMessageVisibility", "sqs:DeleteMessage", "sqs:GetQueueAttributes", "sqs:ReceiveMessage", "sqs:SendMessage"]
+    resources = [for pattern in ["s3:::${var.name}-*", "dynamodb:${local.any}:table/${var.name}-*", "firehose:${local.any}:deliverystream/${var.name}-*", "logs:${local.any}:log-group:/aws/lambda/${var.name}-*", "sqs:${local.any}:${var.name}-*"] : "${local.arn}:${pattern}"]
   }
   statement {
     sid       = "Keys"

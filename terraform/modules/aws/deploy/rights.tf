@@ -1,7 +1,7 @@
 # What the root makes. Whoever applies Terraform reads, makes, changes and deletes each kind of thing, and the provider asks for more with
 # each version: within a service all actions are allowed, and what they are allowed on is as narrow as its ARNs can say. Whoever plans reads the same.
 locals {
-  services = ["athena", "budgets", "cloudwatch", "dynamodb", "elasticloadbalancing", "firehose", "glue", "lambda", "logs", "s3", "sns", "wafv2"]
+  services = ["athena", "budgets", "cloudwatch", "dynamodb", "elasticloadbalancing", "firehose", "glue", "lambda", "logs", "s3", "sns", "sqs", "wafv2"]
   named = {
     deploy = [for service in local.services : "${service}:*"]
     # How things are set up, not what is in them: no objects, no log lines, no counts.
@@ -45,6 +45,7 @@ data "aws_iam_policy_document" "named" {
         "logs:${local.any}:log-group:/aws/lambda/${var.name}-*",
         "logs:${local.any}:log-group:aws-waf-logs-${var.name}*",
         "sns:${local.any}:${var.name}-*",
+        "sqs:${local.any}:${var.name}-*",
         "wafv2:${local.any}:regional/webacl/${var.name}/*",
         "wafv2:${local.any}:regional/managedruleset/*",
       ] : "${local.arn}:${pattern}"],
@@ -58,7 +59,7 @@ data "aws_iam_policy_document" "unnamed_read" {
     sid = "Read"
     actions = concat(
       flatten([for service in ["acm", "chatbot", "cloudfront", "elasticloadbalancing", "route53"] : [for verb in ["Describe", "Get", "List"] : "${service}:${verb}*"]]),
-      ["cloudwatch:DescribeAlarms", "ec2:Describe*", "kms:DescribeKey", "kms:GetKey*", "kms:List*", "logs:DescribeLogGroups", "logs:DescribeResourcePolicies", "sns:ListTopics"],
+      ["cloudwatch:DescribeAlarms", "ec2:Describe*", "kms:DescribeKey", "kms:GetKey*", "kms:List*", "lambda:GetEventSourceMapping", "lambda:ListEventSourceMappings", "lambda:ListTags", "logs:DescribeLogGroups", "logs:DescribeResourcePolicies", "sns:ListTopics"],
     )
     resources = ["*"]
   }
@@ -79,8 +80,24 @@ data "aws_iam_policy_document" "unnamed" {
     resources = ["*"]
   }
   statement {
+    # What hands a queue to a function has an id; which function that is, is a condition.
+    sid       = "EventSources"
+    actions   = ["lambda:CreateEventSourceMapping", "lambda:DeleteEventSourceMapping", "lambda:GetEventSourceMapping", "lambda:UpdateEventSourceMapping"]
+    resources = ["*"]
+    condition {
+      test     = "ArnLike"
+      variable = "lambda:FunctionArn"
+      values   = ["${local.arn}:lambda:${local.any}:function:${var.name}-*"]
+    }
+  }
+  statement {
+    sid       = "EventSourceTags"
+    actions   = ["lambda:ListTags", "lambda:TagResource", "lambda:UntagResource"]
+    resources = ["${local.arn}:lambda:${local.any}:event-source-mapping:*"]
+  }
+  statement {
     sid       = "Lists"
-    actions   = ["cloudwatch:DescribeAlarms", "kms:ListAliases", "lambda:GetAccountSettings", "logs:*LogDelivery", "logs:DescribeLogGroups", "logs:*ResourcePolicies", "logs:PutResourcePolicy", "sns:ListTopics"]
+    actions   = ["cloudwatch:DescribeAlarms", "kms:ListAliases", "lambda:GetAccountSettings", "lambda:ListEventSourceMappings", "logs:*LogDelivery", "logs:DescribeLogGroups", "logs:*ResourcePolicies", "logs:PutResourcePolicy", "sns:ListTopics"]
     resources = ["*"]
   }
   # Records of a zone; the zones themselves are not the root's.

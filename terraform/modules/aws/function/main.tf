@@ -91,6 +91,19 @@ resource "aws_lambda_alias" "live" {
   function_version = aws_lambda_function.this.version
 }
 
+# One message at a time: it is as much as an invocation has time for. The function says itself what is to come again.
+resource "aws_lambda_event_source_mapping" "queue" {
+  for_each                = { for name, queue in { queue = var.queue } : name => queue if queue != null }
+  event_source_arn        = each.value.arn
+  function_name           = aws_lambda_alias.live.arn
+  batch_size              = 1
+  function_response_types = ["ReportBatchItemFailures"]
+
+  scaling_config {
+    maximum_concurrency = each.value.max_concurrency
+  }
+}
+
 resource "aws_lambda_provisioned_concurrency_config" "this" {
   for_each                          = toset(var.min_instances > 0 ? ["live"] : [])
   function_name                     = aws_lambda_function.this.function_name

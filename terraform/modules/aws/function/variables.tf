@@ -57,6 +57,12 @@ variable "permissions" {
   type        = map(object({ actions = list(string), resources = list(string) }))
 }
 
+variable "queue" {
+  description = "Queue whose messages it is called for, and how many at once, at least 2; null: none."
+  type        = object({ arn = string, max_concurrency = number })
+  default     = null
+}
+
 variable "kms_key_arn" {
   description = "Key for environment and logs."
   type        = string

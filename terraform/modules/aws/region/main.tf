@@ -4,7 +4,7 @@ data "aws_partition" "this" {}
 locals {
   bucket_prefix = "${var.name}-${var.account_id}-${var.region}"
   shared        = ["/predict", "/classes", "/usage", "/uploads", "/uploads/*", "/health/*", "/docs", "/docs/*", "/openapi.json"]
-  paths         = { for function, paths in { predict = local.shared, batch = ["/batch"], explain = ["/explain"] } : function => concat(paths, [for path in paths : "/v1${path}"]) }
+  paths         = { for function, paths in { predict = local.shared, batch = ["/batch", "/batch/jobs*"], explain = ["/explain"] } : function => concat(paths, [for path in paths : "/v1${path}"]) }
 
   # A canary is a function of its own, and the load balancer gives it its share. An alias could weigh two versions of one function
   # (routing_config), but Lambda numbers a version when it is published, and the one that is live would have to be published again
@@ -33,9 +33,15 @@ locals {
     PLANT_TRUSTED_PROXIES = "0"
   }, var.model.version == null ? {} : { PLANT_MODEL_VERSION = var.model.version }, var.auth.anonymous_plan == null ? {} : { PLANT_ANONYMOUS_PLAN = var.auth.anonymous_plan })
 
+  # Only the function batch knows of jobs.
+  jobs = { for name, jobs in { batch = var.jobs } : name => jobs if jobs.enabled }
+  job_environment = {
+    for name in keys(local.jobs) : name => { PLANT_JOBS_URI = "s3://${module.bucket["jobs"].name}/jobs", PLANT_JOBS_QUEUE = module.jobs[name].setting }
+  }
+
   origins = concat(["https://${var.domain}"], var.cors_origins)
 
-  buckets = {
+  buckets = merge({
     models  = { versioned = true, expire_days = {}, put_origins = [] }
     keys    = { versioned = true, expire_days = {}, put_origins = [] }
     uploads = { versioned = false, expire_days = { uploads = { prefix = "in/", days = var.uploads_retention_days } }, put_origins = local.origins }
@@ -47,7 +53,9 @@ locals {
         athena  = { prefix = "athena/", days = 7 }
       }
     }
-  }
+    }, { for name, jobs in { jobs = var.jobs } : name => {
+      versioned                   = false, put_origins = [], expire_days = { jobs = { prefix = "jobs/", days = jobs.retention_days } }
+  } if jobs.enabled })
 
   # What each function may, and no more.
   permissions = { for function in ["predict", "batch", "explain"] : function => merge(
@@ -59,12 +67,20 @@ locals {
       # What an Idempotency-Key has been answered.
       ReadAnswers = { actions = ["s3:GetObject"], resources = ["${module.bucket["usage"].arn}/usage/answers/*"] }
       # Without it, S3 says "denied" of what is not there; a condition on the prefix would undo that.
-      List = { actions = ["s3:ListBucket"], resources = [for bucket in ["models", "keys", "uploads", "usage"] : module.bucket[bucket].arn] }
+      List = { actions = ["s3:ListBucket"], resources = [for bucket in concat(["models", "keys", "uploads", "usage"], function == "batch" ? [for name in keys(local.buckets) : name if name == "jobs"] : []) : module.bucket[bucket].arn] }
       Key  = { actions = ["kms:Decrypt", "kms:GenerateDataKey"], resources = [module.encryption.key_arn] }
     },
     # Whoever signs a URL must be allowed what it allows, and /uploads is answered by predict.
     function != "predict" ? {} : {
       SignUploads = { actions = ["s3:PutObject"], resources = ["${module.bucket["uploads"].arn}/in/*"] }
+    },
+    !contains(keys(local.jobs), function) ? {} : {
+      KeepJobs = { actions = ["s3:GetObject", "s3:PutObject"], resources = ["${module.bucket["jobs"].arn}/jobs/*"] }
+      # The event source asks with the rights of the function.
+      QueueChunks = {
+        actions   = ["sqs:SendMessage", "sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:ChangeMessageVisibility", "sqs:GetQueueAttributes"]
+        resources = [module.jobs[function].queue_arn]
+      }
     },
     var.limits_table == null ? {} : {
       CountPhotos = {
@@ -125,12 +141,24 @@ module "function" {
   timeout_s                = each.value.timeout_s
   min_instances            = each.value.min_instances
   max_instances            = each.value.max_instances
-  environment              = merge(local.environment, each.value.environment)
+  environment              = merge(local.environment, lookup(local.job_environment, each.value.function, {}), each.value.environment)
   permissions              = local.permissions[each.value.function]
+  queue                    = contains(keys(local.jobs), each.key) ? { arn = module.jobs[each.key].queue_arn, max_concurrency = local.jobs[each.key].max_concurrency } : null
   traces                   = var.traces
   kms_key_arn              = module.encryption.key_arn
   log_retention_days       = var.log_retention_days
   permissions_boundary_arn = var.permissions_boundary_arn
+}
+
+module "jobs" {
+  for_each      = local.jobs
+  source        = "../jobs"
+  name          = var.name
+  region        = var.region
+  timeout_s     = var.functions[each.key].timeout_s
+  kms_key_arn   = module.encryption.key_arn
+  alarm_actions = module.notifications.warning
+  runbook_url   = var.alerts.runbook_url
 }
 
 module "network" {

@@ -30,7 +30,7 @@ output "dashboard_url" {
 
 output "alarms" {
   description = "Names of the alarms."
-  value       = module.monitoring.alarms
+  value       = concat(module.monitoring.alarms, flatten([for jobs in module.jobs : jobs.alarms]))
 }
 
 output "images" {

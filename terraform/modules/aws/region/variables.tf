@@ -60,6 +60,11 @@ variable "uploads_retention_days" {
   type        = number
 }
 
+variable "jobs" {
+  description = "Whether there are jobs, days for which they and their results are kept, and chunks that are done at once."
+  type        = object({ enabled = bool, retention_days = number, max_concurrency = number })
+}
+
 variable "usage_retention_days" {
   description = "Days for which usage events are kept."
   type        = number

@@ -5,11 +5,12 @@ locals {
       flatten([for path in ["/predict", "/classes", "/usage", "/uploads", "/uploads/*", "/health/*"] : [path, "/v1${path}"]]),
       ["/docs", "/docs/*", "/openapi.json"],
     )
-    batch   = ["/batch", "/v1/batch"]
+    # /jobs/work is Pub/Sub's, which has a token.
+    batch   = concat(flatten([for path in ["/batch", "/batch/jobs", "/batch/jobs/*"] : [path, "/v1${path}"]]), ["/jobs/work"])
     explain = ["/explain", "/v1/explain"]
   }
   # One of each, which the load balancer's own tests ask for before a change is taken.
-  probes = { "/predict" = "predict", "/v1/uploads/a" = "predict", "/health/ready" = "predict", "/batch" = "batch", "/v1/explain" = "explain" }
+  probes = { "/predict" = "predict", "/v1/uploads/a" = "predict", "/health/ready" = "predict", "/batch" = "batch", "/batch/jobs/a/results" = "batch", "/jobs/work" = "batch", "/v1/explain" = "explain" }
 
   endpoints = merge([
     for function, services in var.services : {

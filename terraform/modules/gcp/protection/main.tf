@@ -49,6 +49,30 @@ resource "google_compute_security_policy" "edge" {
     }
   }
 
+  # What Google itself calls from few addresses: of these, all callers together have a rate. The function asks for a token of Google's.
+  dynamic "rule" {
+    for_each = var.pushed_paths
+    content {
+      action      = "throttle"
+      priority    = 1900 + rule.key
+      description = "Requests a minute to ${rule.value}"
+      match {
+        expr {
+          expression = "request.path == '${rule.value}' && request.method == 'POST'"
+        }
+      }
+      rate_limit_options {
+        conform_action = "allow"
+        exceed_action  = "deny(429)"
+        enforce_on_key = "ALL"
+        rate_limit_threshold {
+          count        = 6000
+          interval_sec = 60
+        }
+      }
+    }
+  }
+
   # By address and by nothing that a caller makes up: a new key in each request would be counted anew each time. Cloud Armor stops at the
   # first rule that matches, one of a rate as well, so there cannot be a second rate by key; the functions hold every key to its plan.
   rule {

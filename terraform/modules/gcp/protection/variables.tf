@@ -13,6 +13,12 @@ variable "requests_per_minute_by_address" {
   type        = number
 }
 
+variable "pushed_paths" {
+  description = "Paths that Pub/Sub posts to."
+  type        = list(string)
+  default     = []
+}
+
 variable "adaptive" {
   description = "Whether Cloud Armor learns what is usual, and proposes rules against floods."
   type        = bool
