@@ -4,6 +4,7 @@ import asyncio
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -88,13 +89,14 @@ class Engine:
         Raises:
             Problem: 503, the model cannot be loaded now.
         """
-        model = self._model.future()
+        waiting = nullcontext() if self.state == "ready" else timed("load")
         try:
-            if model.done():
-                return model.result()
-            async with asyncio.timeout(_MODEL_WAIT_S):
-                # Shielded: a caller that goes away must not cancel what the others wait for.
-                with timed("load"):
+            with waiting:
+                model = self._model.future()
+                if model.done():
+                    return model.result()
+                async with asyncio.timeout(_MODEL_WAIT_S):
+                    # Shielded: a caller that goes away must not cancel what the others wait for.
                     return await asyncio.shield(asyncio.wrap_future(model))
         except TimeoutError as error:
             raise self._unavailable(f"it has not been loaded within {_MODEL_WAIT_S:g} seconds") from error
