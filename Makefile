@@ -26,7 +26,7 @@ TERRAFORM_SETUP ?= $(if $(wildcard ../shared/tools),../shared/tools/terraform-of
 DOCKER_BUILD_ARGS ?=
 IMAGES := predict batch explain
 
-.PHONY: help run test test-monitoring test-terraform lint format bench bench-parts train-env clean lock images test-images sbom screenshots
+.PHONY: help run test test-monitoring test-pubsub test-terraform lint format bench bench-parts train-env clean lock images test-images sbom screenshots
 
 help: ## Show what there is to make
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 18
@@ -39,6 +39,9 @@ test: $(VENV)/.dev ## Set everything up and run the whole test suite (ARGS="-k i
 
 test-monitoring: $(VENV)/.dev ## Run the tests that need Prometheus and Alertmanager (docs/monitoring.md)
 	$(BIN)/python -m pytest -m monitoring $(ARGS)
+
+test-pubsub: $(VENV)/.dev ## Run the tests that need the Pub/Sub emulator: gcloud with it, and Java (docs/jobs.md)
+	$(BIN)/python -m pytest -m pubsub $(ARGS)
 
 test-terraform: $(VENV)/.dev $(VENV)/.terraform ## Run the tests that need terraform (terraform/README.md)
 	{ $(TERRAFORM_SETUP); } > /dev/null
