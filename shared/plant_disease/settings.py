@@ -187,7 +187,7 @@ class Settings(BaseSettings):
     jobs_chunk: int = Field(
         64, ge=1, le=1000, description="Photos of a job that are done, written down and billed together."
     )
-    max_job_images: int = Field(100_000, ge=1, le=1_000_000, description="Most photos in one job.")
+    max_job_images: int = Field(100_000, ge=1, le=100_000, description="Most photos in one job.")
     jobs_push_audience: str | None = Field(
         None, description="Audience of the tokens with which Pub/Sub delivers (`POST /jobs/work`)."
     )

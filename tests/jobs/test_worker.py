@@ -6,7 +6,7 @@ import json
 import os
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -56,22 +56,28 @@ class Bureau:
     """An office that diagnoses nothing, and fails when it is told to."""
 
     fail: float = 0.0
+    at_most: int = 1000
+    called: list[str] = field(default_factory=list)
     chance: random.Random = field(default_factory=lambda: random.Random(0))
     diagnosed: Counter[str] = field(default_factory=Counter)
     billed: dict[str, int] = field(default_factory=dict)
     given_back: list[int] = field(default_factory=list)
 
-    async def diagnose(self, job: Job, uris: Sequence[str], first: int) -> Work:
+    async def diagnose(self, job: Job, photos: Mapping[int, str]) -> Work:
         self._trouble()
         await asyncio.sleep(0)
-        self.diagnosed.update(uris)
+        some = dict(list(photos.items())[: self.at_most])
+        self.diagnosed.update(some.values())
         items = [
             {"index": index, "name": uri, "status": "error", "problem": {"code": "x", "detail": "y"}}
             if uri.endswith("7")
-            else {"index": index, "name": uri, "status": "ok", "decision": "diagnosed"}
-            for index, uri in enumerate(uris, first)
+            else {"index": index, "name": uri, "status": "ok", "decision": "diagnosed", "model_version": "1"}
+            for index, uri in some.items()
         ]
-        return Work(items, "1")
+        return Work(items, None if len(some) == len(photos) else StorageUnavailable("late"))
+
+    async def have_told(self, job: Job) -> None:
+        self.called.append(job.id)
 
     async def bill(self, event: UsageEvent) -> None:
         self._trouble()
@@ -139,6 +145,46 @@ def test_a_chunk_that_comes_too_often_is_given_up(store: JobStore) -> None:
     assert [line.get("problem", {}).get("code") for line in lines(store, job)] == ["not_processed"] * 3 + [None] * 2
     assert office.given_back == [3]
     assert sum(office.billed.values()) == 2
+
+
+def test_what_is_done_of_a_chunk_is_kept_for_the_next_attempt(store: JobStore) -> None:
+    job = a_job(8, chunk=8)
+    store.create(job, uris(job))
+    office = Bureau(at_most=3)
+    worker, message = Worker(lambda: store, office, None), Message(job=job.id, chunk=0)
+    for attempt in (1, 2):
+        with pytest.raises(StorageUnavailable, match="late"):
+            asyncio.run(worker.work(message, attempt))
+    asyncio.run(worker.work(message, 3))
+    assert office.diagnosed == dict.fromkeys(uris(job), 1)
+    assert [(line["index"], line["name"]) for line in lines(store, job)] == list(enumerate(uris(job)))
+    assert sum(office.billed.values()) == 7
+
+
+def test_what_is_given_up_is_only_what_was_never_done(store: JobStore) -> None:
+    job = a_job(8, chunk=8)
+    store.create(job, uris(job))
+    office = Bureau(at_most=3)
+    worker, message = Worker(lambda: store, office, None), Message(job=job.id, chunk=0)
+    with pytest.raises(StorageUnavailable, match="late"):
+        asyncio.run(worker.work(message, 1))
+    asyncio.run(worker.work(message, MOST_DELIVERIES + 1))
+    assert [line["status"] for line in lines(store, job)] == ["ok"] * 3 + ["error"] * 5
+    assert sum(office.billed.values()) == 3
+
+
+def test_of_a_job_that_is_cancelled_one_message_tells(store: JobStore) -> None:
+    job = a_job(8, chunk=2, webhook="https://a/")
+    store.create(job, uris(job))
+    webhooks, office = Deaf(99), Bureau()
+    worker = Worker(lambda: store, office, webhooks)
+    asyncio.run(worker.cancel(job))
+    assert office.called == [job.id]
+    for chunk in range(job.chunks - 1):
+        asyncio.run(worker.work(Message(job=job.id, chunk=chunk), 1))
+    assert webhooks.failures == 99
+    with pytest.raises(WebhookFailed):
+        asyncio.run(worker.work(Message(job=job.id, chunk=job.chunks - 1), 1))
 
 
 def test_none_of_its_photos(store: JobStore) -> None:
@@ -223,24 +269,25 @@ def test_the_webhook_is_called_until_it_is_taken(store: JobStore, failures: int,
 
 
 def test_the_local_queue_brings_back_what_was_refused() -> None:
+    troubles = [StorageUnavailable("gone"), ValueError("bad"), WebhookFailed("deaf")]
     seen: list[int] = []
     done = asyncio.Event()
 
     async def work(message: Message, attempt: int) -> None:
         seen.append(attempt)
-        if attempt == 1:
-            raise StorageUnavailable("gone")
+        if troubles:
+            raise troubles.pop(0)
         done.set()
 
     async def run() -> None:
-        queue = LocalQueue(work)
+        queue = LocalQueue(work, pause_s=0.01)
         await queue.send([Message(job="0" * 32, chunk=0)])
         async with asyncio.timeout(10):
             await done.wait()
         await queue.close()
 
     asyncio.run(run())
-    assert seen == [1, 2]
+    assert seen == [1, 1, 2, 3], "a store that is away is no attempt"
 
 
 # --- What platforms deliver

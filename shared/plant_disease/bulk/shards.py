@@ -90,7 +90,8 @@ class Worker:
                 f"Version {terms.model_version} of the model is another one here than where the run was begun. "
                 "Install the same version of this package on all nodes, or name a bucket with --model-uri."
             )
-        runtime = open_runtime(job.runtime, bundle, threads=job.threads, device=job.device, precision=job.precision)
+        # As many chunks at once as threads: more of them for each forward pass would be too many.
+        runtime = open_runtime(job.runtime, bundle, threads=1, device=job.device, precision=job.precision)
         return Classifier(bundle, runtime)
 
     def do(self, shard: int) -> Done:

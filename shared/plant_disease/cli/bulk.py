@@ -103,7 +103,7 @@ def bulk(
             soft_wrap=True,
         )
         raise typer.Exit(130) from error
-    write_manifest(store, plan, done, complete=True)
+    write_manifest(store, plan, done, complete=not any(each.unread for each in done.values()))
     summary = _summary(plan, done, resumed, time.monotonic() - start)
     if json:
         print_json({"output": store.uri, **summary})

@@ -112,13 +112,15 @@ class Summary(BaseModel):
     rejected: int
 
     @classmethod
-    def of(cls, items: Sequence[Item], *, done: datetime, ms: float, model_version: str | None) -> "Summary":
+    def of(cls, items: Sequence[Item], *, done: datetime, ms: float) -> "Summary":
         """What the items come to."""
-        decisions = [item["decision"] for item in items if item["status"] == "ok"]
+        good = [item for item in items if item["status"] == "ok"]
+        decisions = [item["decision"] for item in good]
         return cls(
             done=done,
             ms=ms,
-            model_version=model_version,
+            # Of the last: the model may have changed between two attempts.
+            model_version=good[-1]["model_version"] if good else None,
             succeeded=len(decisions),
             failed=len(items) - len(decisions),
             diagnosed=decisions.count("diagnosed"),

@@ -2,6 +2,7 @@
 
     <store>/<job>/lists/<random>/<n>.json   addresses of photos, written before the job
     <store>/<job>/job.json                  the order: from here on the job exists         once
+    <store>/<job>/parts/<n>.jsonl           what is done of a chunk that did not come to its end
     <store>/<job>/results/<n>.jsonl         a chunk: its summary, then a line a photo      once
     <store>/<job>/settled/<n>.<ok>.<failed> that result is billed                          empty
     <store>/<job>/cancelled                 nobody begins another chunk                    empty
@@ -14,15 +15,18 @@
 
 import contextlib
 import json
+import logging
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 from plant_disease import tables
-from plant_disease.errors import NotFound, PreconditionFailed
+from plant_disease.errors import NotFound, PreconditionFailed, StorageError
 from plant_disease.jobs.documents import End, Item, Job, Settled, Summary
 from plant_disease.storage import ABSENT, SignsGets, Store
+
+_logger = logging.getLogger("plant_disease")
 
 _AT_ONCE = 16
 """Objects that are read or written side by side."""
@@ -40,7 +44,7 @@ class Result(NamedTuple):
     @classmethod
     def of(cls, summary: Summary, items: Iterable[Item]) -> "Result":
         """A result of these items."""
-        return cls(summary, b"".join(json.dumps(item, ensure_ascii=False).encode() + b"\n" for item in items))
+        return cls(summary, _as_lines(items))
 
     @classmethod
     def parse(cls, data: bytes) -> "Result":
@@ -88,14 +92,21 @@ class JobStore:
         return Job.model_validate_json(data) if data is not None else None
 
     def unfinished(self) -> Iterator[Job]:
-        """The jobs that have not come to their end."""
+        """The jobs that have not come to their end, or whose end nobody was told of who wants to be."""
         try:
             names = {entry.name for entry in self._store.list()}
         except NotFound:
             return
         for name in names:
             job_id, _, rest = name.partition("/")
-            if rest == "job.json" and f"{job_id}/end.json" not in names and (job := self.find(job_id)):
+            if rest != "job.json" or f"{job_id}/told" in names:
+                continue
+            try:
+                job = self.find(job_id)
+            except (StorageError, ValueError) as error:
+                _logger.error("job %s cannot go on: %s", job_id, error)
+                continue
+            if job and (job.webhook or f"{job_id}/end.json" not in names):
                 yield job
 
     def uris(self, job: Job, chunk: int) -> list[str]:
@@ -108,6 +119,15 @@ class JobStore:
         """The result of a chunk, if there is one."""
         data = self._read(_result(job, chunk))
         return Result.parse(data) if data is not None else None
+
+    def part(self, job: Job, chunk: int) -> list[Item]:
+        """What earlier attempts have done of a chunk."""
+        data = self._read(_part(job, chunk))
+        return [json.loads(line) for line in data.splitlines()] if data is not None else []
+
+    def keep_part(self, job: Job, chunk: int, items: Iterable[Item]) -> None:
+        """Have the next attempt go on from here. Of two who do so the last is believed."""
+        self._store.write(_part(job, chunk), _as_lines(items))
 
     def keep(self, job: Job, chunk: int, result: Result) -> Result:
         """Write a result. The result of this chunk is what is returned: somebody else may have been faster."""
@@ -146,10 +166,9 @@ class JobStore:
         All results must be there. Where the store signs, they are first put together in one document.
         """
         if self.signs:
-            documents = {"jsonl": b"".join(self.lines(job)), "csv": "".join(self.table(job)).encode()}
-            for suffix, data in documents.items():
-                # Two who do so write the same.
-                self._store.write(f"{job.id}/results.{suffix}", data)
+            # One after the other, because they are large. Two who do so write the same.
+            self._store.write(f"{job.id}/results.jsonl", b"".join(self.lines(job)))
+            self._store.write(f"{job.id}/results.csv", "".join(self.table(job)).encode())
         try:
             self._write_once(f"{job.id}/end.json", end.model_dump_json())
         except PreconditionFailed:
@@ -205,6 +224,14 @@ def _list(job: Job, number: int) -> str:
 
 def _result(job: Job, chunk: int) -> str:
     return f"{job.id}/results/{chunk}.jsonl"
+
+
+def _part(job: Job, chunk: int) -> str:
+    return f"{job.id}/parts/{chunk}.jsonl"
+
+
+def _as_lines(items: Iterable[Item]) -> bytes:
+    return b"".join(json.dumps(item, ensure_ascii=False).encode() + b"\n" for item in items)
 
 
 def _for_each(work: Callable[[tuple[int, Sequence[str]]], None], parts: list[tuple[int, Sequence[str]]]) -> None:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 
 from plant_disease.errors import WebhookFailed, WebhookRefused
 
-_TIMEOUT_S = 10.0
+_TIMEOUT_S = 4.0
 _ATTEMPTS = 3
 _LONGEST_URL = 2000
 

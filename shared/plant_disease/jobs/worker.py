@@ -9,7 +9,7 @@ import hashlib
 import logging
 import time
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple, Protocol
 
@@ -28,18 +28,27 @@ _AT_ONCE = 16
 _logger = logging.getLogger("plant_disease")
 
 
+_TELL_S = 15.0
+"""Seconds that a receiver of the webhook has, however slowly it drips. The next delivery tries again."""
+
+
 class Work(NamedTuple):
-    """What became of the photos of a chunk, in order, and the version of the model that looked at them."""
+    """What became of photos.
+
+    Attributes:
+        items: of those of which there is something to say.
+        trouble: why there is nothing to say yet of the others; None if there are none.
+    """
 
     items: list[Item]
-    model_version: str | None
+    trouble: Exception | None
 
 
 class Office(Protocol):
     """What a worker needs of the service around it."""
 
-    async def diagnose(self, job: Job, uris: Sequence[str], first: int) -> Work:
-        """Diagnose photos, of which the first has this index. Raises whatever makes it worth while to try again."""
+    async def diagnose(self, job: Job, photos: Mapping[int, str]) -> Work:
+        """Diagnose photos, by their indices. Raises what keeps it from all of them, and may be otherwise later."""
         ...
 
     async def bill(self, event: UsageEvent) -> None:
@@ -48,6 +57,10 @@ class Office(Protocol):
 
     async def give_back(self, job: Job, photos: int) -> None:
         """Return photos to the caller's quota. Raises nothing."""
+        ...
+
+    async def have_told(self, job: Job) -> None:
+        """Have the last chunk delivered once more."""
         ...
 
     async def announce(self, job: Job, end: End) -> bytes:
@@ -86,13 +99,15 @@ class Worker:
         if message.chunk not in settled:
             await self._settle(store, job, message.chunk, await self._result(store, job, message.chunk, attempt))
             settled = await asyncio.to_thread(store.settled, job)
-        if end := await self._finish(store, job, settled):
+        end, is_ours = await self._finish(store, job, settled)
+        # Of a job that was cancelled all messages still come, and one of them is enough.
+        if end and (end.status != "cancelled" or is_ours or attempt > 1 or message.chunk == job.chunks - 1):
             await self._tell(store, job, end, attempt)
 
     async def cancel(self, job: Job) -> None:
         """Cancel a job: what is not done by now will not be, and the job comes to its end.
 
-        Its messages still come. They find nothing left to do but to tell the caller of the end.
+        Its messages still come, and find nothing left to do. What this does not come to, they do.
         """
         store = await asyncio.to_thread(self._open)
         await asyncio.to_thread(store.cancel, job)
@@ -104,32 +119,33 @@ class Worker:
                 await self._settle(store, job, chunk, await self._result(store, job, chunk, 1))
 
         await asyncio.gather(*(drop(chunk) for chunk in range(job.chunks) if chunk not in settled))
-        await self._finish(store, job, await asyncio.to_thread(store.settled, job))
+        end, _ = await self._finish(store, job, await asyncio.to_thread(store.settled, job))
+        if end and job.webhook:
+            await self._office.have_told(job)
 
     async def _result(self, store: JobStore, job: Job, chunk: int, attempt: int) -> Summary:
         """The result of a chunk: the one that lies there, or else what is made of it now."""
         if found := await asyncio.to_thread(store.result, job, chunk):
             return found.summary
         began = time.perf_counter()
-        uris = await asyncio.to_thread(store.uris, job, chunk)
-        first = job.photos_of(chunk).start
+        photos = dict(zip(job.photos_of(chunk), await asyncio.to_thread(store.uris, job, chunk), strict=True))
+        done = {item["index"]: item for item in await asyncio.to_thread(store.part, job, chunk)}
+        left = {index: uri for index, uri in photos.items() if index not in done}
         if await asyncio.to_thread(store.is_cancelled, job):
-            work = Work(
-                _dropped(uris, first, "cancelled", "The job was cancelled before this photo was looked at."), None
-            )
+            items = _dropped(left, "cancelled", "The job was cancelled before this photo was looked at.")
         elif attempt > MOST_DELIVERIES:
             _logger.error("chunk %d of job %s is given up after %d attempts", chunk, job.id, attempt - 1)
-            detail = "This photo and those beside it could not be done, however often it was tried. Order them again."
-            work = Work(_dropped(uris, first, "not_processed", detail), None)
+            items = _dropped(left, "not_processed", "This photo could not be done in many attempts. Order it again.")
         else:
-            work = await self._office.diagnose(job, uris, first)
-        summary = Summary.of(
-            work.items,
-            done=datetime.now(UTC),
-            ms=round((time.perf_counter() - began) * 1000, 1),
-            model_version=work.model_version,
-        )
-        kept = await asyncio.to_thread(store.keep, job, chunk, Result.of(summary, work.items))
+            items, trouble = await self._office.diagnose(job, left)
+            if trouble:
+                if items:
+                    await asyncio.to_thread(store.keep_part, job, chunk, [*done.values(), *items])
+                raise trouble
+        done |= {item["index"]: item for item in items}
+        whole = [done[index] for index in photos]
+        summary = Summary.of(whole, done=datetime.now(UTC), ms=round((time.perf_counter() - began) * 1000, 1))
+        kept = await asyncio.to_thread(store.keep, job, chunk, Result.of(summary, whole))
         return kept.summary
 
     async def _settle(self, store: JobStore, job: Job, chunk: int, summary: Summary) -> None:
@@ -137,10 +153,10 @@ class Worker:
             await self._office.bill(_event(job, chunk, summary))
         await asyncio.to_thread(store.settle, job, chunk, summary)
 
-    async def _finish(self, store: JobStore, job: Job, settled: dict[int, Settled]) -> End | None:
-        """Bring a job to its end if all of its chunks are settled."""
+    async def _finish(self, store: JobStore, job: Job, settled: dict[int, Settled]) -> tuple[End | None, bool]:
+        """Bring a job to its end if all of its chunks are settled; the end, and whether it is ours."""
         if len(settled) < job.chunks:
-            return None
+            return None, False
         end = await asyncio.to_thread(store.end, job)
         if end is None:
             ours = await self._end(store, job, settled)
@@ -148,7 +164,8 @@ class Worker:
             if end.by == ours.by:
                 _logger.info("job %s has ended", job.id, extra={"fields": {"job": job.id, "status": end.status}})
                 await self._office.give_back(job, end.failed)
-        return end
+                return end, True
+        return end, False
 
     async def _end(self, store: JobStore, job: Job, settled: dict[int, Settled]) -> End:
         succeeded = sum(each.succeeded for each in settled.values())
@@ -170,7 +187,8 @@ class Worker:
         try:
             if self._webhooks is None:
                 raise WebhookRefused("This service has no webhooks any more.")
-            await asyncio.to_thread(self._webhooks.send, job.webhook, f"job_{job.id}", body)
+            async with asyncio.timeout(_TELL_S):
+                await asyncio.to_thread(self._webhooks.send, job.webhook, f"job_{job.id}", body)
         except WebhookRefused as error:
             _logger.error("job %s: %s", job.id, error)
         except Exception as error:
@@ -180,11 +198,9 @@ class Worker:
         await asyncio.to_thread(store.note_told, job)
 
 
-def _dropped(uris: Sequence[str], first: int, code: str, detail: str) -> list[Item]:
+def _dropped(photos: Mapping[int, str], code: str, detail: str) -> list[Item]:
     problem = {"code": code, "detail": detail}
-    return [
-        {"index": index, "name": uri, "status": "error", "problem": problem} for index, uri in enumerate(uris, first)
-    ]
+    return [{"index": index, "name": uri, "status": "error", "problem": problem} for index, uri in photos.items()]
 
 
 def _event(job: Job, chunk: int, summary: Summary) -> UsageEvent:

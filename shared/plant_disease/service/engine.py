@@ -40,8 +40,8 @@ class Diagnosed(NamedTuple):
 class Engine:
     """The classifier served, and the threads that decode photos and run it.
 
-    At most `settings.threads` requests compute at once and `settings.max_queue` wait; one more is
-    turned away at once, so that the ones inside are answered in time.
+    `settings.threads` requests compute at once, or one more where there are several CPUs, and `settings.max_queue`
+    wait; what comes then is turned away at once, so that the ones inside are answered in time.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -74,13 +74,18 @@ class Engine:
         if self.state == "failed":
             self._model.future()
 
+    @property
+    def is_full(self) -> bool:
+        """Whether as many requests wait as may."""
+        return self._places == 0
+
     def refuse_if_full(self) -> None:
         """Turn a request away before its body is read.
 
         Raises:
             Problem: 503, as many wait as may.
         """
-        if self._places == 0:
+        if self.is_full:
             raise Problem(503, "overloaded", "Too many requests wait already. Try again shortly.", retry_after=1)
 
     async def classifier(self) -> Classifier:

@@ -3,17 +3,16 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import lru_cache, partial
-from typing import Any
 
 from pydantic import BaseModel, Field
 
 from plant_disease.batch import Outcome, Source
-from plant_disease.errors import ConfigurationError, InvalidQuestion
-from plant_disease.jobs.documents import End, Job, Message, Settled, Status
+from plant_disease.errors import ConfigurationError, InvalidQuestion, StorageError
+from plant_disease.jobs.documents import End, Item, Job, Message, Settled, Status
 from plant_disease.jobs.queues import Delivery, Queue, open_queue
 from plant_disease.jobs.queues.local import LocalQueue
 from plant_disease.jobs.store import JobStore
@@ -34,6 +33,9 @@ from plant_disease.usage import UsageEvent
 
 _CHUNKS_AT_ONCE = 2
 """One reads and writes while the other computes. More would only take the time from each other that each has."""
+
+_RESUME_S = 10.0
+"""Seconds after which a store that was away at the start is asked again."""
 
 _LIMITS = Limits(connect_s=2, read_s=10, attempt_s=10, attempts=3)
 
@@ -143,12 +145,16 @@ class Jobs:
         await self._local.close()
 
     async def _resume(self) -> None:
-        try:
-            for job in await asyncio.to_thread(lambda: list(self.store().unfinished())):
-                logger.info("job %s goes on", job.id)
-                await self.send(job)
-        except Exception as error:
-            logger.error("jobs that were begun earlier cannot go on: %s", error)
+        while True:
+            try:
+                for job in await asyncio.to_thread(lambda: list(self.store().unfinished())):
+                    logger.info("job %s goes on", job.id)
+                    await self.send(job)
+            except StorageError as error:
+                logger.error("jobs that were begun earlier cannot go on yet: %s", error)
+                await asyncio.sleep(_RESUME_S)
+            else:
+                return
 
     async def send(self, job: Job) -> None:
         """Queue what is not settled of a job.
@@ -189,33 +195,42 @@ class Jobs:
         settled = list(store.settled(job).values())
         return JobAnswer.of(job, settled, end=None, is_cancelled=store.is_cancelled(job))
 
-    async def diagnose(self, job: Job, uris: Sequence[str], first: int) -> Work:
+    async def diagnose(self, job: Job, photos: Mapping[int, str]) -> Work:
         """See `Office.diagnose`."""
-        settings = self.settings
+        settings, loop = self.settings, asyncio.get_running_loop()
         classifier = await self._engine.classifier()
         outcomes: list[Outcome] = []
         try:
             classifier.check(job.top_k, job.crops)
         except InvalidQuestion as error:
             # Another model than the one that the order was checked with.
-            outcomes = [Outcome(index, uri, error) for index, uri in enumerate(uris)]
+            outcomes = [Outcome(place, uri, error) for place, uri in enumerate(photos.values())]
         else:
-            sources = [Source(uri, partial(read_upload, uri, settings, job.owner), is_remote=True) for uri in uris]
+            deadline = loop.time() + settings.batch_timeout_s
+            while self._engine.is_full and loop.time() < deadline:
+                # Whoever waits for an answer goes first. To be turned away would count as an attempt.
+                await asyncio.sleep(0.1)
             running = self._engine.begin_batch(
                 classifier,
-                sources,
+                [
+                    Source(uri, partial(read_upload, uri, settings, job.owner), is_remote=True)
+                    for uri in photos.values()
+                ],
                 outcomes.append,
                 top_k=job.top_k,
                 crops=job.crops,
-                deadline=asyncio.get_running_loop().time() + settings.batch_timeout_s,
+                deadline=deadline,
                 is_bounded=False,
             )
             try:
                 await running
             finally:
                 running.cancel()
-        version = classifier.manifest.version
-        return Work(list(_items(outcomes, first, version)), version)
+        return _work(outcomes, list(photos), classifier.manifest.version)
+
+    async def have_told(self, job: Job) -> None:
+        """See `Office.have_told`."""
+        await self.queue.send([Message(job=job.id, chunk=job.chunks - 1)])
 
     async def bill(self, event: UsageEvent) -> None:
         """See `Office.bill`."""
@@ -240,14 +255,14 @@ def _webhooks(settings: Settings) -> Webhooks | None:
     return Webhooks(settings.webhook_hosts, settings.webhook_secret.get_secret_value())
 
 
-def _items(outcomes: Sequence[Outcome], first: int, version: str) -> Iterator[dict[str, Any]]:
-    """What is written about each photo.
-
-    Raises:
-        Problem: one could not be done now. Later it may.
-    """
+def _work(outcomes: Sequence[Outcome], indices: Sequence[int], version: str) -> Work:
+    """What is written about photos of which these are the indices in the job."""
+    items: list[Item] = []
+    trouble = None
     for outcome in sorted(outcomes, key=lambda each: each.index):
         if isinstance(outcome.result, Problem) and outcome.result.status == 503:
-            raise outcome.result
-        item = outcome.as_dict()
-        yield {**item, "index": first + outcome.index} | ({"model_version": version} if item["status"] == "ok" else {})
+            trouble = outcome.result
+            continue
+        item = {**outcome.as_dict(), "index": indices[outcome.index]}
+        items.append(item | ({"model_version": version} if item["status"] == "ok" else {}))
+    return Work(items, trouble)
