@@ -1,14 +1,18 @@
 """Where jobs lie, and which write may happen only once.
 
-    <store>/<job>/lists/<random>/<n>.json   addresses of photos, written before the job
-    <store>/<job>/job.json                  the order: from here on the job exists         once
-    <store>/<job>/parts/<n>.jsonl           what is done of a chunk that did not come to its end
-    <store>/<job>/results/<n>.jsonl         a chunk: its summary, then a line a photo      once
-    <store>/<job>/settled/<n>.<ok>.<failed> that result is billed                          empty
-    <store>/<job>/cancelled                 nobody begins another chunk                    empty
-    <store>/<job>/results.jsonl, .csv       all results, where the store can sign for them
-    <store>/<job>/end.json                  nothing more will come                         once
-    <store>/<job>/told                      the webhook has been taken, or was given up    empty
+    <store>/<job>/job.json               the order, which names the folder: from here on the job exists  once
+    <store>/<job>/<folder>/
+        uris/<n>.json                    addresses of photos, written before the job
+        parts/<n>.jsonl                  what is done of a chunk that did not come to its end
+        results/<n>.jsonl                a chunk: its summary, then a line a photo                       once
+        settled/<n>.<ok>.<failed>        that result is billed                                           empty
+        cancelled                        nobody begins another chunk                                     empty
+        results.jsonl, .csv              all results, where the store can sign for them
+        end.json                         nothing more will come                                          once
+        told                             the webhook has been taken, or was given up                     empty
+
+Whoever orders has a folder of his own. So two who order the same at once do not mix, and what a bucket's lifecycle has
+left of a job is not taken for another one under the same `Idempotency-Key`.
 
 "Once" is a precondition of the store: of two who write, one fails, and takes what the other has written.
 """
@@ -32,7 +36,7 @@ _AT_ONCE = 16
 """Objects that are read or written side by side."""
 
 _CHUNKS_A_LIST = 16
-_SETTLED = re.compile(r"[0-9a-f]{32}/settled/([0-9]+)\.([0-9]+)\.([0-9]+)")
+_SETTLED = re.compile(r".*/settled/([0-9]+)\.([0-9]+)\.([0-9]+)")
 
 
 class Result(NamedTuple):
@@ -99,14 +103,14 @@ class JobStore:
             return
         for name in names:
             job_id, _, rest = name.partition("/")
-            if rest != "job.json" or f"{job_id}/told" in names:
+            if rest != "job.json":
                 continue
             try:
                 job = self.find(job_id)
             except (StorageError, ValueError) as error:
                 _logger.error("job %s cannot go on: %s", job_id, error)
                 continue
-            if job and (job.webhook or f"{job_id}/end.json" not in names):
+            if job and f"{_folder(job)}/{'told' if job.webhook else 'end.json'}" not in names:
                 yield job
 
     def uris(self, job: Job, chunk: int) -> list[str]:
@@ -139,25 +143,25 @@ class JobStore:
 
     def settle(self, job: Job, chunk: int, summary: Summary) -> None:
         """Note that the result of a chunk is billed."""
-        self._store.write(f"{job.id}/settled/{chunk}.{summary.succeeded}.{summary.failed}", b"")
+        self._store.write(f"{_folder(job)}/settled/{chunk}.{summary.succeeded}.{summary.failed}", b"")
 
     def settled(self, job: Job) -> dict[int, Settled]:
         """The chunks that are."""
-        names = (entry.name for entry in self._store.list(f"{job.id}/settled/"))
+        names = (entry.name for entry in self._store.list(f"{_folder(job)}/settled/"))
         found = [tuple(map(int, match.groups())) for match in map(_SETTLED.fullmatch, names) if match]
         return {chunk: Settled(succeeded, failed) for chunk, succeeded, failed in found}
 
     def cancel(self, job: Job) -> None:
         """Note that nobody shall begin another chunk."""
-        self._store.write(f"{job.id}/cancelled", b"")
+        self._store.write(f"{_folder(job)}/cancelled", b"")
 
     def is_cancelled(self, job: Job) -> bool:
         """Whether that is noted."""
-        return self._read(f"{job.id}/cancelled") is not None
+        return self._read(f"{_folder(job)}/cancelled") is not None
 
     def end(self, job: Job) -> End | None:
         """The end of a job that has come to it."""
-        data = self._read(f"{job.id}/end.json")
+        data = self._read(f"{_folder(job)}/end.json")
         return End.model_validate_json(data) if data is not None else None
 
     def finish(self, job: Job, end: End) -> End:
@@ -167,21 +171,21 @@ class JobStore:
         """
         if self.signs:
             # One after the other, because they are large. Two who do so write the same.
-            self._store.write(f"{job.id}/results.jsonl", b"".join(self.lines(job)))
-            self._store.write(f"{job.id}/results.csv", "".join(self.table(job)).encode())
+            self._store.write(f"{_folder(job)}/results.jsonl", b"".join(self.lines(job)))
+            self._store.write(f"{_folder(job)}/results.csv", "".join(self.table(job)).encode())
         try:
-            self._write_once(f"{job.id}/end.json", end.model_dump_json())
+            self._write_once(f"{_folder(job)}/end.json", end.model_dump_json())
         except PreconditionFailed:
-            return End.model_validate_json(self._store.read(f"{job.id}/end.json").data)
+            return End.model_validate_json(self._store.read(f"{_folder(job)}/end.json").data)
         return end
 
     def note_told(self, job: Job) -> None:
         """Note that nobody need be told of the end any more."""
-        self._store.write(f"{job.id}/told", b"")
+        self._store.write(f"{_folder(job)}/told", b"")
 
     def is_told(self, job: Job) -> bool:
         """Whether that is noted."""
-        return self._read(f"{job.id}/told") is not None
+        return self._read(f"{_folder(job)}/told") is not None
 
     def lines(self, job: Job) -> Iterator[bytes]:
         """All results, in order: a line of JSON for each photo, chunk by chunk."""
@@ -202,7 +206,7 @@ class JobStore:
         """An address under which anybody can fetch the results for a while."""
         assert isinstance(self._store, SignsGets)  # noqa: S101 - see `signs`
         return self._store.presign_get(
-            f"{job.id}/results.{suffix}",
+            f"{_folder(job)}/results.{suffix}",
             content_type=media_type,
             file_name=f"job-{job.id}.{suffix}",
             expires_s=expires_s,
@@ -218,16 +222,20 @@ class JobStore:
         self._store.write(name, data, if_generation=ABSENT)
 
 
+def _folder(job: Job) -> str:
+    return f"{job.id}/{job.lists}"
+
+
 def _list(job: Job, number: int) -> str:
-    return f"{job.id}/lists/{job.lists}/{number}.json"
+    return f"{_folder(job)}/uris/{number}.json"
 
 
 def _result(job: Job, chunk: int) -> str:
-    return f"{job.id}/results/{chunk}.jsonl"
+    return f"{_folder(job)}/results/{chunk}.jsonl"
 
 
 def _part(job: Job, chunk: int) -> str:
-    return f"{job.id}/parts/{chunk}.jsonl"
+    return f"{_folder(job)}/parts/{chunk}.jsonl"
 
 
 def _as_lines(items: Iterable[Item]) -> bytes:
