@@ -12,6 +12,9 @@ from plant_disease.service.telemetry import logger
 _CERTIFICATES_S = 600.0
 """Seconds for which Google's certificates are kept."""
 
+_TIMEOUT_S = 5.0
+"""Seconds to get them. Every delivery waits meanwhile; google-auth would give it two minutes."""
+
 
 class PushTokens:
     """Checks tokens. Takes the time of a request to Google now and then; not for event loops.
@@ -62,7 +65,7 @@ class _Remembered:
         with self._lock:
             asked_at, answer = self._answers.get(url, (0.0, None))
             if answer is None or time.time() - asked_at > _CERTIFICATES_S:
-                answer = Request(requests.Session())(url, method=method, **options)
+                answer = Request(requests.Session())(url, method=method, **{"timeout": _TIMEOUT_S, **options})
                 if answer.status == 200:
                     self._answers[url] = (time.time(), answer)
             return answer
