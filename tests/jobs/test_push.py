@@ -2,6 +2,7 @@
 
 import base64
 import json
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +10,11 @@ from typing import Any
 
 import httpx
 import pytest
+from google.auth.exceptions import TransportError
 from google.oauth2 import id_token
 
 from plant_disease.errors import ConfigurationError
+from plant_disease.service import push as push_tokens
 from plant_disease.service.jobs import Jobs
 from plant_disease.service.push import PushTokens
 from plant_disease.settings import Settings
@@ -70,6 +73,17 @@ def test_no_token(tokens: PushTokens, google: Google) -> None:
     assert not tokens.are_valid(f"Bearer {unsigned}.{rest}")
     assert not tokens.are_valid(f"Bearer {Google().token()}"), "signed by another key"
     assert head
+
+
+def test_google_does_not_answer(google: Google, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
+        monkeypatch.setattr(id_token, "_GOOGLE_OAUTH2_CERTS_URL", url)
+        monkeypatch.setattr(push_tokens, "_TIMEOUT_S", 0.2)
+        began = time.monotonic()
+        with pytest.raises(TransportError):
+            PushTokens(AUDIENCE, ACCOUNT).are_valid(f"Bearer {google.token()}")
+    assert time.monotonic() - began < 5
 
 
 @pytest.fixture(scope="module")
