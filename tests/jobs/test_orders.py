@@ -149,19 +149,26 @@ def test_somebody_else_was_faster(house: House, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_nobody_knows_whether_it_is_written(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Then nothing goes back, except at the end of the job; and what nobody could name is cancelled."""
+    """What nobody could name is cancelled, and goes back to the quota once: at its end."""
     monkeypatch.setattr(JobStore, "create", create_and_fail)
     monkeypatch.setattr(JobStore, "find", fails)
     assert house.order().status_code == 503
     (end,) = (house.uploads.parent / "jobs").glob("*/end.json")
     assert End.model_validate_json(end.read_text()).status == "cancelled"
     assert house.back == [5]
-    monkeypatch.undo()
-    monkeypatch.setattr(JobStore, "create", create_and_fail)
-    finds = iter([None])
-    monkeypatch.setattr(JobStore, "find", lambda *_: next(finds, None) or fails())
-    house.order(headers=WITH_A_KEY)
-    assert house.back == [5]
+
+
+def test_nobody_knows_and_it_may_come_again(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    finds = iter([lambda *_: None])
+    with monkeypatch.context() as patched:
+        patched.setattr(JobStore, "create", create_and_fail)
+        patched.setattr(JobStore, "find", lambda *asked: next(finds, fails)(*asked))
+        assert house.order(headers=WITH_A_KEY).status_code == 503
+    (job,) = house.written()
+    assert not house.store.is_cancelled(job)
+    assert house.order(headers=WITH_A_KEY).json()["id"] == job.id
+    assert len(house.queue.sent) == 2
+    assert house.back == []
 
 
 def test_a_store_that_is_slow_to_write(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -226,9 +233,10 @@ def test_not_queued_and_without_a_key(house: House, monkeypatch: pytest.MonkeyPa
 def test_cancelling_a_large_job(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is answered before its end, which comes once all the same."""
     job_id = house.order(headers=WITH_A_KEY).json()["id"]
-    may_end, finish = threading.Event(), JobStore.finish
+    may_end, finish, ends = threading.Event(), JobStore.finish, []
 
     def late(self: JobStore, job: Job, end: End) -> End:
+        ends.append(end)
         may_end.wait(20)
         return finish(self, job, end)
 
@@ -249,6 +257,7 @@ def test_cancelling_a_large_job(house: House, monkeypatch: pytest.MonkeyPatch) -
 
     house.run(cancel)
     assert house.back == [5]
+    assert len(ends) == 1
     assert not job_orders._dropping
 
 
@@ -280,7 +289,34 @@ def test_a_name_server_that_hangs(house: House, monkeypatch: pytest.MonkeyPatch)
     async def many(client: httpx.AsyncClient) -> list[httpx.Response]:
         hanging = [asyncio.create_task(client.post("/batch/jobs", json=order)) for _ in range(10)]
         await asyncio.sleep(0.2)
+        began = time.monotonic()
         assert (await client.get(f"/batch/jobs/{'0' * 32}")).status_code == 404
+        assert time.monotonic() - began < 0.6
+        return await asyncio.gather(*hanging)
+
+    try:
+        assert {answer.status_code for answer in house.run(many)} == {503}
+    finally:
+        answers.set()
+
+
+def test_google_does_not_answer(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Deliveries are refused after a while, and jobs can be looked at all the time."""
+    answers = threading.Event()
+
+    class Tokens:
+        def are_valid(self, authorization: str) -> bool:
+            return answers.wait(20)
+
+    monkeypatch.setattr(house.jobs, "tokens", Tokens())
+    monkeypatch.setattr(job_routes, "_TOKEN_S", 1.0)
+
+    async def many(client: httpx.AsyncClient) -> list[httpx.Response]:
+        hanging = [asyncio.create_task(client.post("/jobs/work")) for _ in range(10)]
+        await asyncio.sleep(0.2)
+        began = time.monotonic()
+        assert (await client.get(f"/batch/jobs/{'0' * 32}")).status_code == 404
+        assert time.monotonic() - began < 0.6
         return await asyncio.gather(*hanging)
 
     try:
