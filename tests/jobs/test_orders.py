@@ -153,7 +153,7 @@ def test_nobody_knows_whether_it_is_written(house: House, monkeypatch: pytest.Mo
     monkeypatch.setattr(JobStore, "create", create_and_fail)
     monkeypatch.setattr(JobStore, "find", fails)
     assert house.order().status_code == 503
-    (end,) = (house.uploads.parent / "jobs").glob("*/end.json")
+    (end,) = (house.uploads.parent / "jobs").glob("*/*/end.json")
     assert End.model_validate_json(end.read_text()).status == "cancelled"
     assert house.back == [5]
 
@@ -250,10 +250,8 @@ def test_cancelling_a_large_job(house: House, monkeypatch: pytest.MonkeyPatch) -
             assert answer.json()["status"] == "cancelled"
             assert answer.json()["finished"] is None
         may_end.set()
-        for _ in range(200):
-            if (await client.get(f"/batch/jobs/{job_id}")).json()["finished"]:
-                break
-            await asyncio.sleep(0.02)
+        await asyncio.gather(*job_orders._dropping.values())
+        assert (await client.get(f"/batch/jobs/{job_id}")).json()["finished"]
 
     house.run(cancel)
     assert house.back == [5]
