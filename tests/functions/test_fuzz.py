@@ -363,7 +363,12 @@ UNKNOWABLE = [schemathesis.checks.positive_data_acceptance, schemathesis.checks.
 
 
 schemathesis.serializer.alias("application/zip", "application/octet-stream")
-schema = schemathesis.openapi.from_dict(create_app(predict, batch, explain).openapi())
+REFUSALS = ["400", "401", "403", "404", "405", "408", "413", "415", "422", "429", "5xx"]
+"""What may be said of a request that breaks the schema: it may break a limit as well."""
+schema = schemathesis.openapi.from_dict(
+    create_app(predict, batch, explain).openapi(),
+    config=schemathesis.Config.from_dict({"checks": {"negative_data_rejection": {"expected-statuses": REFUSALS}}}),
+)
 
 
 @schema.parametrize()

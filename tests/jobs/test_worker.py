@@ -39,7 +39,7 @@ def a_job(total: int = 10, *, chunk: int = 3, **more: Any) -> Job:
             "fingerprint": "f",
             "total": total,
             "chunk": chunk,
-            "lists": "l",
+            "folder": "l",
             "top_k": 3,
             "crops": (),
             "webhook": None,

@@ -48,8 +48,7 @@ class Job(BaseModel):
         fingerprint: of the order; another one under the same `Idempotency-Key` has another.
         total: photos.
         chunk: photos that are done together; the last chunk may have fewer.
-        lists: where the addresses of the photos lie. They are written before the job, and by whoever fails to write
-            it too: each has a place of his own.
+        folder: where all the rest of it lies; see `store`. Whoever orders has one of his own.
         top_k: see `Classifier.conclude`.
         crops: see there.
         webhook: who is told of the end.
@@ -68,7 +67,7 @@ class Job(BaseModel):
     fingerprint: str
     total: int
     chunk: int
-    lists: str
+    folder: str
     top_k: int
     crops: tuple[str, ...]
     webhook: str | None

@@ -223,7 +223,7 @@ class JobStore:
 
 
 def _folder(job: Job) -> str:
-    return f"{job.id}/{job.lists}"
+    return f"{job.id}/{job.folder}"
 
 
 def _list(job: Job, number: int) -> str:

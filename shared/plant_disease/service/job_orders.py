@@ -176,7 +176,7 @@ async def _made(job_id: str, sent: JobRequest, fingerprint: str, request: Reques
         fingerprint=fingerprint,
         total=len(uris),
         chunk=jobs.settings.jobs_chunk,
-        lists=secrets.token_hex(8),
+        folder=secrets.token_hex(8),
         top_k=sent.top_k,
         crops=tuple(sent.crop),
         webhook=sent.webhook,
@@ -185,7 +185,7 @@ async def _made(job_id: str, sent: JobRequest, fingerprint: str, request: Reques
         idempotency_key=request.headers.get("idempotency-key"),
     )
     written = await _written(job, uris, jobs)
-    return Placed(written, standing, is_new=written.lists == job.lists)
+    return Placed(written, standing, is_new=written.folder == job.folder)
 
 
 async def _written(job: Job, uris: list[str], jobs: Jobs) -> Job:
@@ -207,7 +207,7 @@ async def _written(job: Job, uris: list[str], jobs: Jobs) -> Job:
         # What was counted stays so: it could come back a second time, at the end of the job.
         await _undo(job, jobs)
         raise
-    if found is None or found.lists != job.lists:
+    if found is None or found.folder != job.folder:
         await jobs.give_back(job, job.total)
     if found is None:
         raise unavailable()

@@ -103,6 +103,8 @@ _Own = Annotated[Job, Depends(_own)]
     "/batch/jobs",
     status_code=202,
     openapi_extra={
+        # For our page of documentation: an example would need photos that were uploaded.
+        "x-sample": False,
         "requestBody": {"required": True, "content": {JSON: {"schema": JobRequest.model_json_schema()}}},
         "parameters": [
             {
