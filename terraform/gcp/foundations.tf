@@ -1,10 +1,10 @@
 # What everything else stands on: services that are switched on, identities, images, and what modules are told.
 locals {
-  labels    = merge({ app = var.name }, var.labels)
-  continent = upper(split("-", var.regions[0])[0])
+  labels       = merge({ app = var.name }, var.labels)
+  data_regions = coalesce(var.data_regions, var.regions)
   placement = {
-    location = length(var.regions) == 2 ? { EUROPE = "EU", US = "US", ASIA = "ASIA" }[local.continent] : var.regions[0]
-    regions  = var.regions
+    location = length(local.data_regions) == 2 ? { europe = "EU", us = "US", asia = "ASIA" }[split("-", local.data_regions[0])[0]] : local.data_regions[0]
+    regions  = local.data_regions
   }
   members  = { for name, identity in google_service_account.function : name => "serviceAccount:${identity.email}" }
   services = { for name, function in module.function : name => function.services }

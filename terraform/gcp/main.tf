@@ -69,7 +69,7 @@ module "keys" {
 
   project             = var.project
   name                = "${var.name}-keys"
-  regions             = var.regions
+  regions             = local.data_regions
   readers             = local.members
   labels              = local.labels
   deletion_protection = var.deletion_protection

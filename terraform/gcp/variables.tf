@@ -36,7 +36,7 @@ variable "zone_name" {
 }
 
 variable "regions" {
-  description = "One or two regions. Requests go to the nearest that answers; two of one continent, so that buckets can be in both."
+  description = "One or two regions of one continent. Requests go to the nearest that answers. To change them later, set data_regions to what they were first."
   type        = list(string)
   default     = ["europe-west1", "europe-west4"]
 
@@ -46,7 +46,33 @@ variable "regions" {
   }
   validation {
     condition     = alltrue([for region in var.regions : can(regex("^(europe|us|asia)-[a-z]+[0-9]+$", region))]) && length(distinct([for region in var.regions : split("-", region)[0]])) == 1
-    error_message = "regions are names such as europe-west1, of one continent (europe, us or asia): buckets lie in both of two regions."
+    error_message = "regions are names such as europe-west1, of one continent (europe, us or asia)."
+  }
+}
+
+variable "data_regions" {
+  description = "One or two regions in which buckets and secrets are; null: `regions`. Fixed by the first apply: what holds data cannot move, and another value makes all of it anew, empty."
+  type        = list(string)
+  default     = null
+
+  # https://docs.cloud.google.com/storage/docs/locations: which regions a bucket can be in two of, and pairs that only have a location of their own.
+  validation {
+    condition = length(coalesce(var.data_regions, var.regions)) == 1 || alltrue([for region in coalesce(var.data_regions, var.regions) : contains([
+      "asia-east1", "asia-southeast1",
+      "europe-central2", "europe-north1", "europe-southwest1", "europe-west1", "europe-west3", "europe-west4", "europe-west8", "europe-west9", "europe-west10", "europe-west12",
+      "us-central1", "us-east1", "us-east4", "us-east5", "us-south1", "us-west1", "us-west2", "us-west3", "us-west4",
+    ], region)])
+    error_message = "No bucket can be in two regions with one of these, such as europe-west2, europe-west6 or asia-northeast1. Set data_regions to one region, or take others."
+  }
+  validation {
+    condition = !contains([
+      "europe-north1 europe-west4", "europe-west10 europe-west3", "europe-west12 europe-west8", "us-central1 us-east1",
+    ], join(" ", sort(coalesce(var.data_regions, var.regions))))
+    error_message = "Google has this pair of regions under a location of its own alone, which is not made here. Take another pair, or set data_regions to one of them."
+  }
+  validation {
+    condition     = var.data_regions == null || try(contains([1, 2], length(var.data_regions)) && length(distinct(var.data_regions)) == length(var.data_regions) && alltrue([for region in var.data_regions : split("-", region)[0] == split("-", var.regions[0])[0]]), false)
+    error_message = "data_regions are one region or two different ones, of the continent of regions."
   }
 }
 

@@ -15,6 +15,7 @@ resource "google_storage_bucket" "state" {
   location                    = { europe = "EU", us = "US", asia = "ASIA" }[split("-", var.location)[0]]
   uniform_bucket_level_access = true
   public_access_prevention    = "enforced"
+  force_destroy               = !var.deletion_protection
   labels                      = var.labels
 
   versioning {

@@ -124,8 +124,8 @@ resource "google_project_iam_custom_role" "plan" {
   title       = "Plans ${var.name}"
   description = "Reads what a plan compares and predefined roles for reading leave out"
   permissions = [
-    "iam.serviceAccounts.get", "iam.serviceAccounts.getIamPolicy", "redis.instances.getAuthString", "resourcemanager.projects.getIamPolicy",
-    "secretmanager.versions.access", "storage.buckets.get", "storage.buckets.getIamPolicy",
+    "iam.serviceAccounts.get", "iam.serviceAccounts.getIamPolicy", "pubsub.subscriptions.getIamPolicy", "pubsub.topics.getIamPolicy",
+    "redis.instances.getAuthString", "resourcemanager.projects.getIamPolicy", "secretmanager.versions.access", "storage.buckets.get", "storage.buckets.getIamPolicy",
   ]
 
   depends_on = [google_project_service.needed]

@@ -78,3 +78,9 @@ variable "labels" {
   type        = map(string)
   default     = {}
 }
+
+variable "deletion_protection" {
+  description = "Whether the bucket of the state is kept from being deleted while there is a state in it."
+  type        = bool
+  default     = true
+}

@@ -52,31 +52,34 @@ run "round_2" {
 run "round_3" {
   command = plan
   variables {
+    regions          = ["europe-west1", "europe-west2"]
     image_tag        = "latest"
     functions        = { predict = { memory_mb = 128 } }
     limits           = { memory_gb = 0 }
     slack_auth_token = "xoxb"
   }
-  expect_failures = [var.image_tag, var.functions, var.limits, var.slack_auth_token]
+  expect_failures = [var.data_regions, var.image_tag, var.functions, var.limits, var.slack_auth_token]
 }
 
 run "round_4" {
   command = plan
   variables {
+    regions          = ["europe-west4", "europe-north1"]
     image_digests    = { predict = "sha256:1111111111111111111111111111111111111111111111111111111111111111" }
     functions        = { predict = { concurrency = 80 } }
     alerts           = { slack_channel = "plants" }
     slack_auth_token = "xoxb"
   }
-  expect_failures = [var.image_tag, var.functions, var.alerts]
+  expect_failures = [var.data_regions, var.image_tag, var.functions, var.alerts]
 }
 
 run "round_5" {
   command = plan
   variables {
-    functions = { predict = { timeout_s = 5 } }
+    data_regions = ["europe-west1", "europe-west1"]
+    functions    = { predict = { timeout_s = 5 } }
   }
-  expect_failures = [var.functions]
+  expect_failures = [var.data_regions, var.functions]
 }
 
 run "round_6" {

@@ -63,6 +63,34 @@ run "functions" {
   }
 }
 
+run "function_without_canary" {
+  command = plan
+  module {
+    source = "../modules/gcp/function"
+  }
+  variables {
+    name            = "plant-disease-predict"
+    regions         = ["europe-west1"]
+    service_account = "predict@plants-481912.iam.gserviceaccount.com"
+    image           = "europe-west1-docker.pkg.dev/p/r/predict@sha256:1111111111111111111111111111111111111111111111111111111111111111"
+    settings        = { cpu = 4, memory_mb = 16384, concurrency = 8, timeout_s = 60, min_instances = 0, max_instances = 10, gpu = { type = "nvidia-l4" } }
+    environment     = {}
+    collector_image = "us-docker.pkg.dev/p/r/collector:1"
+  }
+
+  assert {
+    condition = alltrue([
+      for service in google_cloud_run_v2_service.function :
+      [for share in service.traffic : [share.revision, share.percent]] == [[service.template[0].revision, 100]]
+    ])
+    error_message = "Requests go to another revision than the one that is applied."
+  }
+  assert {
+    condition     = alltrue([for service in google_cloud_run_v2_service.function : alltrue([for container in service.template[0].containers : !container.resources[0].cpu_idle])])
+    error_message = "With a GPU one of the containers has its CPU for requests alone, which Google refuses."
+  }
+}
+
 run "load_balancer" {
   command = plan
   module {
@@ -415,5 +443,18 @@ run "one_region" {
   assert {
     condition     = alltrue([for services in local.services : keys(services) == ["asia-northeast1"]]) && local.placement.location == "asia-northeast1"
     error_message = "One region is not enough."
+  }
+}
+
+run "another_region_later" {
+  command = plan
+  variables {
+    regions      = ["europe-west4", "europe-west2"]
+    data_regions = ["europe-west4"]
+  }
+
+  assert {
+    condition     = alltrue([for services in local.services : length(services) == 2]) && local.placement == { location = "europe-west4", regions = tolist(["europe-west4"]) }
+    error_message = "A second region moves what holds data."
   }
 }

@@ -18,6 +18,14 @@ run "promises" {
     error_message = "The state is not versioned, or may become public."
   }
   assert {
+    condition     = !google_storage_bucket.state.force_destroy
+    error_message = "The bucket goes with the states that are in it."
+  }
+  assert {
+    condition     = alltrue([for kind in ["topics", "subscriptions"] : contains(google_project_iam_custom_role.plan.permissions, "pubsub.${kind}.getIamPolicy")])
+    error_message = "Jobs cannot be planned: roles/pubsub.viewer reads no policy."
+  }
+  assert {
     condition     = google_iam_workload_identity_pool_provider.github.attribute_condition == "assertion.repository == 'example/plants' && assertion.ref.startsWith('refs/tags/v')"
     error_message = "Another repository, or something that is no version, gets an identity."
   }

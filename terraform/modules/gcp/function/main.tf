@@ -6,7 +6,7 @@ locals {
   # name it already had: a canary changes the image and nothing else.
   runs = jsonencode([
     local.settings, var.settings, var.secret_environment, var.secret_files, var.subnets, var.collector_image, var.labels,
-    filesha256("${path.module}/main.tf"),
+    filesha256("${path.module}/main.tf"), filesha256("${path.module}/collector.yaml"),
   ])
   revision = {
     stable = "${var.name}-${substr(sha256("${var.image}${local.runs}"), 0, 10)}"
@@ -148,7 +148,7 @@ resource "google_cloud_run_v2_service" "function" {
         }
         resources {
           limits   = { cpu = "1", memory = "256Mi" }
-          cpu_idle = true
+          cpu_idle = var.settings.gpu == null
         }
         startup_probe {
           http_get {
@@ -175,12 +175,12 @@ resource "google_cloud_run_v2_service" "function" {
   }
 
   dynamic "traffic" {
-    for_each = var.canary == null ? [{ revision = null, percent = 100, tag = null }] : [
+    for_each = var.canary == null ? [{ revision = local.revision.stable, percent = 100, tag = null }] : [
       { revision = local.revision.stable, percent = 100 - var.canary.percent, tag = "stable" },
       { revision = local.revision.canary, percent = var.canary.percent, tag = "canary" },
     ]
     content {
-      type     = traffic.value.revision == null ? "TRAFFIC_TARGET_ALLOCATION_TYPE_LATEST" : "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
+      type     = "TRAFFIC_TARGET_ALLOCATION_TYPE_REVISION"
       revision = traffic.value.revision
       percent  = traffic.value.percent
       tag      = traffic.value.tag
