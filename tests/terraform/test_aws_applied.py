@@ -276,7 +276,7 @@ def test_the_state_is_in_its_bucket_and_not_locked(applied: Applied) -> None:
 def test_buckets_are_private_and_encrypted(applied: Applied, region: str) -> None:
     s3, kms = applied.cloud.client("s3", region), applied.cloud.client("kms", region)
     key = kms.describe_key(KeyId=f"alias/{NAME}")["KeyMetadata"]["Arn"]
-    versioned = {"models": True, "keys": True, "uploads": False, "usage": False, "access": False}
+    versioned = {"models": True, "keys": True, "uploads": False, "usage": True, "access": False}
     for name, old_versions in versioned.items():
         bucket = _bucket(name, region)
         assert set(s3.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values()) == {True}
@@ -303,6 +303,14 @@ def test_uploads_are_gone_after_a_day_and_other_pages_may_not_put_them(applied: 
     assert rules["incomplete"]["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
     [cors] = s3.get_bucket_cors(Bucket=bucket)["CORSRules"]
     assert (cors["AllowedOrigins"], cors["AllowedMethods"]) == ([f"https://{DOMAIN}"], ["PUT"])
+
+
+@pytest.mark.parametrize("region", REGIONS)
+def test_usage_can_be_restored_for_a_month_and_answers_are_gone_after_a_day(applied: Applied, region: str) -> None:
+    s3 = applied.cloud.client("s3", region)
+    rules = s3.get_bucket_lifecycle_configuration(Bucket=_bucket("usage", region))["Rules"]
+    old = {rule["ID"]: rule.get("NoncurrentVersionExpiration", {}).get("NoncurrentDays") for rule in rules}
+    assert {"old-versions": 30, "expire-events": None, "expire-files": None, "expire-answers": 1}.items() <= old.items()
 
 
 @pytest.mark.parametrize("name", ["models", "keys"])
@@ -543,6 +551,9 @@ def test_usage_is_delivered_to_a_bucket_and_can_be_asked_for(applied: Applied, r
     s3 = destination["ExtendedS3DestinationDescription"]
     assert (s3["BucketARN"], s3["CompressionFormat"]) == (f"arn:aws:s3:::{_bucket('usage', region)}", "GZIP")
     assert s3["Prefix"].startswith("events/dt=")
+    processors = s3["ProcessingConfiguration"]["Processors"]
+    assert [processor["Type"] for processor in processors][-1] == "AppendDelimiterToRecord"
+    assert processors[-1]["Parameters"] == [{"ParameterName": "Delimiter", "ParameterValue": r"\n"}]
     table = applied.cloud.client("glue", region).get_table(DatabaseName="plant_disease_usage", Name="events")["Table"]
     assert table["StorageDescriptor"]["Location"] == f"s3://{_bucket('usage', region)}/events/"
     group = applied.cloud.client("athena", region).get_work_group(WorkGroup=f"{NAME}-usage")["WorkGroup"]
@@ -604,6 +615,28 @@ def test_a_second_plan_changes_nothing(applied: Applied) -> None:
         if path not in SHORTCOMINGS.get(types[address], set())
     }
     assert unexplained == set()
+
+
+def test_a_canary_goes_away_without_a_trace(applied: Applied) -> None:
+    """What shift and back do. moto too refuses to delete a target group that a rule still forwards to."""
+    variables = json.loads(applied.variables.read_text())
+    del variables["functions"]
+    applied.variables.write_text(json.dumps(variables))
+    applied.copy.run("aws", *_APPLY, "-refresh=false", f"-var-file={applied.variables}")
+    for region in REGIONS:
+        functions = applied.cloud.list("lambda", "list_functions", "Functions[].FunctionName", region)
+        assert sorted(functions) == [f"{NAME}-{function}" for function in FUNCTIONS]
+        elb = applied.cloud.client("elbv2", region)
+        groups = {
+            group["TargetGroupArn"]: group["TargetGroupName"] for group in elb.describe_target_groups()["TargetGroups"]
+        }
+        assert sorted(groups.values()) == [f"{NAME}-{function}" for function in FUNCTIONS]
+        [balancer] = elb.describe_load_balancers()["LoadBalancers"]
+        for listener in elb.describe_listeners(LoadBalancerArn=balancer["LoadBalancerArn"])["Listeners"]:
+            for rule in elb.describe_rules(ListenerArn=listener["ListenerArn"])["Rules"]:
+                if rule["Priority"] != "default":
+                    [target] = rule["Actions"][0]["ForwardConfig"]["TargetGroups"]
+                    assert (target["TargetGroupArn"] in groups, int(target["Weight"])) == (True, 100)
 
 
 def test_nothing_is_left_when_it_is_destroyed(applied: Applied) -> None:

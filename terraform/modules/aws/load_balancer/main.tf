@@ -79,6 +79,8 @@ resource "aws_lb_listener" "https" {
   }
 }
 
+# When a canary goes, first the rule stops forwarding to it, and then its target group is deleted. Without create_before_destroy terraform
+# would delete first, which AWS refuses while a rule forwards there (ResourceInUse).
 resource "aws_lb_target_group" "this" {
   for_each = var.targets
   # 32 characters at most: 20 for the prefix, and "-explain-new" is the longest of the rest.
@@ -86,6 +88,9 @@ resource "aws_lb_target_group" "this" {
   target_type = "lambda"
   # Without, of a parameter that is given twice only the last would arrive.
   lambda_multi_value_headers_enabled = true
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "aws_lambda_permission" "this" {
@@ -96,6 +101,9 @@ resource "aws_lambda_permission" "this" {
   qualifier     = "live"
   principal     = "elasticloadbalancing.amazonaws.com"
   source_arn    = aws_lb_target_group.this[each.key].arn
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "aws_lb_target_group_attachment" "this" {
@@ -103,6 +111,9 @@ resource "aws_lb_target_group_attachment" "this" {
   target_group_arn = aws_lb_target_group.this[each.key].arn
   target_id        = each.value.alias_arn
   depends_on       = [aws_lambda_permission.this]
+  lifecycle {
+    create_before_destroy = true
+  }
 }
 
 resource "aws_lb_listener_rule" "this" {
@@ -126,4 +137,6 @@ resource "aws_lb_listener_rule" "this" {
       values = each.value.paths
     }
   }
+  # A rule forwards to nobody who is not there yet, or not there any more.
+  depends_on = [aws_lb_target_group_attachment.this]
 }
