@@ -95,9 +95,10 @@ data "aws_iam_policy_document" "unnamed" {
     actions   = ["lambda:ListTags", "lambda:TagResource", "lambda:UntagResource"]
     resources = ["${local.arn}:lambda:${local.any}:event-source-mapping:*"]
   }
+  # AWS takes PutCompositeAlarm from nobody whose right to it is narrower than everything.
   statement {
     sid       = "Lists"
-    actions   = ["cloudwatch:DescribeAlarms", "kms:ListAliases", "lambda:GetAccountSettings", "lambda:ListEventSourceMappings", "logs:*LogDelivery", "logs:DescribeLogGroups", "logs:*ResourcePolicies", "logs:PutResourcePolicy", "sns:ListTopics"]
+    actions   = ["cloudwatch:DescribeAlarms", "cloudwatch:PutCompositeAlarm", "kms:ListAliases", "lambda:GetAccountSettings", "lambda:ListEventSourceMappings", "logs:*LogDelivery", "logs:DescribeLogGroups", "logs:*ResourcePolicies", "logs:PutResourcePolicy", "sns:ListTopics"]
     resources = ["*"]
   }
   # Records of a zone; the zones themselves are not the root's.

@@ -19,9 +19,10 @@ resource "aws_route53_record" "this" {
   set_identifier  = each.key
   health_check_id = aws_route53_health_check.this[each.key].id
   alias {
-    name                   = each.value.dns_name
-    zone_id                = each.value.zone_id
-    evaluate_target_health = true
+    name    = each.value.dns_name
+    zone_id = each.value.zone_id
+    # Target groups of functions have no health checks; the health check above decides.
+    evaluate_target_health = false
   }
   failover_routing_policy {
     type = each.key == "primary" ? "PRIMARY" : "SECONDARY"

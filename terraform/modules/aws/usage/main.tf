@@ -85,6 +85,14 @@ resource "aws_kinesis_firehose_delivery_stream" "this" {
           parameter_value = "true"
         }
       }
+      # Athena reads one event a line, and AWS does not say that an extracted message ends its line. An empty line is a row of nulls.
+      processors {
+        type = "AppendDelimiterToRecord"
+        parameters {
+          parameter_name  = "Delimiter"
+          parameter_value = "\\n"
+        }
+      }
     }
   }
 }
