@@ -149,6 +149,10 @@ run "region" {
     error_message = "Jobs are kept for ever, or cannot be asked for."
   }
   assert {
+    condition     = local.buckets.usage.versioned && local.buckets.usage.old_versions_days == 30 && local.buckets.usage.expire_days.answers == { prefix = "usage/answers/", days = 1, old_versions_days = 1 }
+    error_message = "Usage that somebody deletes is lost, or answers stay."
+  }
+  assert {
     condition     = [for rule in local.buckets.uploads.expire_days : rule] == [{ prefix = "in/", days = 1 }] && !local.buckets.uploads.versioned && local.buckets.models.versioned && local.buckets.keys.versioned
     error_message = "Photos are not gone after a day, or models and keys cannot be restored."
   }
@@ -377,7 +381,7 @@ run "dns" {
   }
 
   assert {
-    condition     = { for key, record in aws_route53_record.this : key => one(record.failover_routing_policy).type } == { primary = "PRIMARY", standby = "SECONDARY" } && alltrue([for record in aws_route53_record.this : one(record.alias).evaluate_target_health])
+    condition     = { for key, record in aws_route53_record.this : key => one(record.failover_routing_policy).type } == { primary = "PRIMARY", standby = "SECONDARY" } && alltrue([for record in aws_route53_record.this : !one(record.alias).evaluate_target_health])
     error_message = "The second region does not take over."
   }
   assert {

@@ -78,6 +78,13 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
       expiration {
         days = rule.value.days
       }
+      # Of two rules for one object the shorter one counts.
+      dynamic "noncurrent_version_expiration" {
+        for_each = var.versioned && rule.value.old_versions_days != null ? [rule.value.old_versions_days] : []
+        content {
+          noncurrent_days = noncurrent_version_expiration.value
+        }
+      }
     }
   }
 }

@@ -19,11 +19,12 @@ variable "old_versions_days" {
   description = "Days for which they are kept."
   type        = number
   default     = 90
+  nullable    = false
 }
 
 variable "expire_days" {
-  description = "Rules by name: objects under a prefix are deleted after so many days."
-  type        = map(object({ prefix = string, days = number }))
+  description = "Rules by name: objects under a prefix are deleted after so many days, and their old versions sooner than others."
+  type        = map(object({ prefix = string, days = number, old_versions_days = optional(number) }))
   default     = {}
 }
 

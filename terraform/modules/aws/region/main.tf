@@ -45,12 +45,13 @@ locals {
     models  = { versioned = true, expire_days = {}, put_origins = [] }
     keys    = { versioned = true, expire_days = {}, put_origins = [] }
     uploads = { versioned = false, expire_days = { uploads = { prefix = "in/", days = var.uploads_retention_days } }, put_origins = local.origins }
+    # What is billed from can be restored for a month; what callers were answered is gone a day later.
     usage = {
-      versioned = false, put_origins = [], expire_days = {
+      versioned = true, old_versions_days = 30, put_origins = [], expire_days = {
         events  = { prefix = "events/", days = var.usage_retention_days }
         files   = { prefix = "usage/dt=", days = var.usage_retention_days }
-        answers = { prefix = "usage/answers/", days = 1 }
-        athena  = { prefix = "athena/", days = 7 }
+        answers = { prefix = "usage/answers/", days = 1, old_versions_days = 1 }
+        athena  = { prefix = "athena/", days = 7, old_versions_days = 1 }
       }
     }
     }, { for name, jobs in { jobs = var.jobs } : name => {
@@ -100,14 +101,15 @@ module "encryption" {
 }
 
 module "bucket" {
-  for_each      = local.buckets
-  source        = "../bucket"
-  name          = "${local.bucket_prefix}-${each.key}"
-  kms_key_arn   = module.encryption.key_arn
-  versioned     = each.value.versioned
-  expire_days   = each.value.expire_days
-  put_origins   = each.value.put_origins
-  force_destroy = !var.deletion_protection
+  for_each          = local.buckets
+  source            = "../bucket"
+  name              = "${local.bucket_prefix}-${each.key}"
+  kms_key_arn       = module.encryption.key_arn
+  versioned         = each.value.versioned
+  old_versions_days = try(each.value.old_versions_days, null)
+  expire_days       = each.value.expire_days
+  put_origins       = each.value.put_origins
+  force_destroy     = !var.deletion_protection
 }
 
 data "aws_iam_policy_document" "access_logs" {
