@@ -28,24 +28,27 @@ provider "aws" {
 }
 
 module "state" {
-  source = "../../modules/aws/bucket"
-  name   = "${var.name}-${data.aws_caller_identity.this.account_id}-state"
+  source        = "../../modules/aws/bucket"
+  name          = "${var.name}-${data.aws_caller_identity.this.account_id}-state"
+  force_destroy = !var.deletion_protection
 }
 
 module "primary" {
-  source     = "../../modules/aws/registry"
-  account_id = data.aws_caller_identity.this.account_id
-  name       = var.name
-  region     = var.regions[0]
+  source              = "../../modules/aws/registry"
+  account_id          = data.aws_caller_identity.this.account_id
+  name                = var.name
+  region              = var.regions[0]
+  deletion_protection = var.deletion_protection
 }
 
 module "standby" {
-  source     = "../../modules/aws/registry"
-  for_each   = local.standbys
-  providers  = { aws = aws.standby }
-  account_id = data.aws_caller_identity.this.account_id
-  name       = var.name
-  region     = each.value
+  source              = "../../modules/aws/registry"
+  for_each            = local.standbys
+  providers           = { aws = aws.standby }
+  account_id          = data.aws_caller_identity.this.account_id
+  name                = var.name
+  region              = each.value
+  deletion_protection = var.deletion_protection
 }
 
 # Of the whole registry of the account: there is one at most.

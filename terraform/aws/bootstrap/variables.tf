@@ -64,6 +64,12 @@ variable "oidc_provider_arn" {
   }
 }
 
+variable "deletion_protection" {
+  description = "Whether the bucket of the state and the repositories are kept from being destroyed while there is something in them."
+  type        = bool
+  default     = true
+}
+
 variable "tags" {
   description = "Tags of everything that can have them."
   type        = map(string)

@@ -46,14 +46,19 @@ run "images" {
     source = "../../modules/aws/registry"
   }
   variables {
-    account_id = "123456789012"
-    name       = "plant-disease"
-    region     = "eu-central-1"
+    account_id          = "123456789012"
+    name                = "plant-disease"
+    region              = "eu-central-1"
+    deletion_protection = true
   }
 
   assert {
     condition     = length(aws_ecr_repository.this) == 3 && alltrue([for repository in aws_ecr_repository.this : repository.image_tag_mutability == "IMMUTABLE" && repository.image_scanning_configuration[0].scan_on_push])
     error_message = "A tag can be moved, or an image is not scanned."
+  }
+  assert {
+    condition     = !anytrue([for repository in aws_ecr_repository.this : repository.force_delete])
+    error_message = "Images can be destroyed by mistake."
   }
   assert {
     condition     = one(one(data.aws_iam_policy_document.pull.statement).condition).values == tolist(["arn:aws:lambda:eu-central-1:123456789012:function:plant-disease-*"])
@@ -98,6 +103,10 @@ run "deploy" {
       data.aws_iam_policy_document.identity["plan"].statement[*].actions, data.aws_iam_policy_document.named["plan"].statement[*].actions, data.aws_iam_policy_document.unnamed_read.statement[*].actions,
     ]) : can(regex("^[a-z0-9]+:(Describe|Get|List|View)", action))])
     error_message = "Who plans may change something."
+  }
+  assert {
+    condition     = one([for statement in data.aws_iam_policy_document.unnamed.statement : statement.resources if contains(statement.actions, "cloudwatch:PutCompositeAlarm")]) == toset(["*"])
+    error_message = "No composite alarm can be made."
   }
   assert {
     condition     = one([for statement in data.aws_iam_policy_document.release["plan"].statement : one(statement.resources) if statement.sid == "WriteState"]) == "arn:aws:s3:::plant-disease-123456789012-state/*.tflock"

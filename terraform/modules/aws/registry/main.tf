@@ -6,6 +6,7 @@ resource "aws_ecr_repository" "this" {
   for_each             = toset(["predict", "batch", "explain"])
   name                 = "${var.name}/${each.key}"
   image_tag_mutability = "IMMUTABLE"
+  force_delete         = !var.deletion_protection
 
   image_scanning_configuration {
     scan_on_push = true

@@ -12,3 +12,8 @@ variable "region" {
   description = "The region."
   type        = string
 }
+
+variable "deletion_protection" {
+  description = "Whether a repository cannot be destroyed while images are in it."
+  type        = bool
+}
