@@ -78,9 +78,10 @@ build/peers/.ready: benchmarks/peers/requirements.txt
 lock: $(VENV)/.dev ## Lock the newest versions that the images may have (ARGS= keeps what still fits)
 	PATH="$(abspath $(BIN)):$$PATH" tools/lock.sh $(if $(filter undefined,$(origin ARGS)),--upgrade,$(ARGS))
 
+# Lambda takes images for one platform, and no index with a provenance beside the image, which BuildKit makes by default.
 images: ## Build the container images, one after the other
 	for image in $(IMAGES); do \
-		docker build $(DOCKER_BUILD_ARGS) --build-arg VERSION="$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' shared/plant_disease/__init__.py)" \
+		docker build --platform linux/amd64 --provenance=false $(DOCKER_BUILD_ARGS) --build-arg VERSION="$$(sed -n 's/^__version__ = "\(.*\)"/\1/p' shared/plant_disease/__init__.py)" \
 			--build-arg REVISION="$$(git rev-parse HEAD 2>/dev/null || echo unknown)" \
 			-f functions/$$image/Dockerfile -t plant-disease/$$image .; \
 	done
