@@ -178,8 +178,9 @@ class Load:
                     self._failures.append(error)
 
     def latest(self) -> str:
-        """The version of the latest answer of the first client."""
-        return str(self.answers[0][-1]["model"]["version"]) if self.answers[0] else ""
+        """The version of the latest answers; "" until it is the same for all clients."""
+        versions = {answers[-1]["model"]["version"] if answers else "" for answers in self.answers}
+        return str(versions.pop()) if len(versions) == 1 else ""
 
     def stop(self) -> list[list[dict[str, Any]]]:
         """The answers of each client, in order; fails if a request has failed."""
