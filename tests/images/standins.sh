@@ -3,7 +3,8 @@
 # packages, for a machine that cannot pull the images of compose.yaml. Needs root, mmdebstrap and Docker.
 set -eu
 
-mirror=${1:-http://deb.debian.org/debian}
+# As this machine has it; security updates have a mirror of their own.
+mirror=${1:-$(apt-get indextargets --format '$(REPO_URI)' | grep -v security | sort -u | head -n 1)}
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
 # forky: upstreams.conf needs nginx 1.27.3. The names of busybox and of the programs are those that the images have.
