@@ -194,7 +194,9 @@ def evidence(logits: Floats) -> Floats:
 
 def pooled(features: Floats) -> Floats:
     """The feature map averaged over its cells, as the last layer sees it: (N, channels, h, w) -> (N, channels)."""
-    result: Floats = features.mean(axis=(2, 3))
+    cells = features.shape[2] * features.shape[3]
+    # As a product: numpy's mean over so few cells at a time takes five times as long.
+    result: Floats = features.reshape(*features.shape[:2], cells) @ np.full(cells, 1 / cells, np.float32)
     return result
 
 

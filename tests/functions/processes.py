@@ -170,7 +170,7 @@ def _answers(process: Process, health: bool) -> bool:
 
 @contextmanager
 def uvicorn(folder: Path, function: str = "predict", **settings: str) -> Iterator[Process]:
-    """As the container runs it.
+    """As anyone may run it.
 
     Args:
         folder: for its log.
@@ -181,6 +181,19 @@ def uvicorn(folder: Path, function: str = "predict", **settings: str) -> Iterato
     module = f"functions.{function}.main:app" if "." not in function else f"{function}:app"
     command = [BIN / "uvicorn", module, "--port", str(port), "--no-access-log", "--no-proxy-headers"]
     with started(command, port, folder, settings) as process:
+        yield process
+
+
+CONTAINER = [sys.executable, "-m", "plant_disease.service.container"]
+"""The entry point of the images."""
+
+
+@contextmanager
+def container(folder: Path, function: str = "predict", **settings: str) -> Iterator[Process]:
+    """As its image runs it, outside of a container."""
+    port = free_port()
+    settings = {"FUNCTION_TARGET": function, "HOST": "127.0.0.1", "PORT": str(port), **settings}
+    with started(CONTAINER, port, folder, settings) as process:
         yield process
 
 

@@ -12,20 +12,21 @@ import httpx
 
 from tests.functions.faces import Lambda
 from tests.functions.photos import CLASS_ID, leaf
-from tests.functions.processes import BIN, ROOT, Process, environment, free_port, started, wait_for
+from tests.functions.processes import (
+    BIN,
+    CONTAINER,
+    ROOT,
+    Process,
+    container,
+    environment,
+    free_port,
+    started,
+    wait_for,
+)
 from tests.servers import FaultyProxy
 
 JPEG = {"content-type": "image/jpeg"}
-ENTRY = [sys.executable, "-m", "plant_disease.service.container"]
 PROBE = [sys.executable, "-m", "plant_disease.service.probe"]
-
-
-@contextmanager
-def container(folder: Path, function: str = "predict", **settings: str) -> Iterator[Process]:
-    port = free_port()
-    settings = {"FUNCTION_TARGET": function, "HOST": "127.0.0.1", "PORT": str(port), **settings}
-    with started(ENTRY, port, folder, settings) as process:
-        yield process
 
 
 def probe(port: int | None) -> int:
@@ -77,7 +78,7 @@ def test_a_stop_under_load_loses_no_request(folder: Path) -> None:
 
 def test_a_wrong_setting_is_named(folder: Path) -> None:
     settings = environment({"FUNCTION_TARGET": "predict", "PLANT_THREADS": "many"})
-    ended = subprocess.run(ENTRY, check=False, env=settings, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    ended = subprocess.run(CONTAINER, check=False, env=settings, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert ended.returncode == 1
     assert "PLANT_THREADS" in ended.stderr
     assert "Traceback" not in ended.stderr
@@ -88,7 +89,7 @@ def emulated(folder: Path) -> Iterator[Process]:
     port = free_port()
     command = [
         *(BIN / "aws-lambda-rie", "--runtime-interface-emulator-address", f"127.0.0.1:{port}"),
-        *("--runtime-api-address", f"127.0.0.1:{free_port()}", *ENTRY),
+        *("--runtime-api-address", f"127.0.0.1:{free_port()}", *CONTAINER),
     ]
     with started(command, port, folder, {"FUNCTION_TARGET": "predict"}, health=False) as process:
         yield process
@@ -109,7 +110,7 @@ def test_lambda_ends_on_sigterm(folder: Path) -> None:
         settings = environment(
             {"FUNCTION_TARGET": "predict", "AWS_LAMBDA_RUNTIME_API": api.url.removeprefix("http://")}
         )
-        with subprocess.Popen(ENTRY, env=settings, cwd=ROOT) as process:
+        with subprocess.Popen(CONTAINER, env=settings, cwd=ROOT) as process:
             try:
                 wait_for(lambda: api.connections, 60)
                 process.send_signal(signal.SIGTERM)

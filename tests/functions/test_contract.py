@@ -143,7 +143,8 @@ def problem_cases() -> dict[str, tuple[int, str, tuple[bytes, dict[str, str]]]]:
         "urlencoded": (415, "unsupported_media_type", raw(b"image=1", "application/x-www-form-urlencoded")),
         "a type that is not accepted": (415, "unsupported_media_type", raw(leaf(), "image/gif")),
         "no boundary": (400, "invalid_form", (form(leaf())[0], {"content-type": "multipart/form-data"})),
-        "form without end": (400, "no_image", (form(leaf())[0][:40], form()[1])),
+        "form cut off in its head": (400, "invalid_form", (form(leaf())[0][:40], form()[1])),
+        "form cut off in its second photo": (400, "invalid_form", (form(leaf(), leaf())[0][:-1000], form()[1])),
         "form without a file": (400, "no_image", form()),
         "form with text for a photo": (
             400,

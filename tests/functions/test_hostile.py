@@ -22,7 +22,7 @@ BODY_TIMEOUT_S = 1
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[Process]:
-    with processes.uvicorn(folder, PLANT_BODY_TIMEOUT_S=str(BODY_TIMEOUT_S), PLANT_MODEL_LOADING="eager") as process:
+    with processes.container(folder, PLANT_BODY_TIMEOUT_S=str(BODY_TIMEOUT_S), PLANT_MODEL_LOADING="eager") as process:
         yield process
 
 
@@ -282,6 +282,68 @@ def test_a_client_that_goes_away_before_the_answer(server: Process) -> None:
     asyncio.run(run())
 
 
+FLOODS = {
+    "the path": (b"GET /", b"a" * 65536),
+    "a name": (b"GET / HTTP/1.1\r\n", b"a" * 65536),
+    "a value": (b"GET / HTTP/1.1\r\na: ", b"a" * 65536),
+    "headers": (b"GET / HTTP/1.1\r\n", b"a: b\r\n" * 10_000),
+    "lines before it": (b"", b"\r\n" * 30_000),
+    "trailers": (head("Transfer-Encoding: chunked") + b"1\r\n\0\r\n0\r\n", b"a: b\r\n" * 10_000),
+}
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_a_head_without_end(server: Process, flood: str) -> None:
+    begin, more = FLOODS[flood]
+    before = server.memory()
+
+    async def run() -> None:
+        async with connect(server) as wire:
+            await wire.say(begin)
+
+            async def flooding() -> None:
+                while True:
+                    await wire.say(more)
+                    await asyncio.sleep(0)
+
+            task = asyncio.create_task(flooding())
+            status, headers = await wire.head()
+            assert (status, headers["connection"]) == (400, "close")
+            await wire.closed(2)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(run())
+    assert server.memory() - before < 20 * MB
+
+
+def test_a_long_head(server: Process) -> None:
+    async def run() -> None:
+        async with connect(server) as wire:
+            for _ in range(3):
+                long = [f"X-Long-{number}: {'a' * 7000}" for number in range(8)]
+                await wire.say(head(*long, f"Content-Length: {len(leaf())}") + leaf())
+                assert (await wire.answer())[0] == 200
+
+    asyncio.run(run())
+
+
+def test_another_protocol_is_not_spoken(server: Process) -> None:
+    # https://www.rfc-editor.org/rfc/rfc9110#section-7.8: a server may ignore an Upgrade. curl --http2 sends this one.
+    async def run() -> None:
+        for protocol in ("h2c", "websocket"):
+            asking = head("Connection: Upgrade, X-Not", f"Upgrade: {protocol}", f"Content-Length: {len(leaf())}")
+            for cut in (0, 20, len(asking) - 3, len(asking), len(asking) + 1000):
+                async with connect(server) as wire:
+                    for _ in range(2):
+                        await wire.say((asking + leaf())[:cut])
+                        await asyncio.sleep(0.01)
+                        await wire.say((asking + leaf())[cut:])
+                        assert (await wire.answer())[0] == 200
+
+    asyncio.run(run())
+
+
 def test_nonsense_instead_of_http(server: Process) -> None:
     async def run() -> None:
         for nonsense in (
@@ -289,6 +351,7 @@ def test_nonsense_instead_of_http(server: Process) -> None:
             b"GET\r\n\r\n",
             b"\0" * 5000,
             b"A" * 100_000 + b"\r\n\r\n",
+            b"CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n",
         ):
             async with connect(server) as wire:
                 await wire.say(nonsense)
@@ -299,7 +362,7 @@ def test_nonsense_instead_of_http(server: Process) -> None:
 
 
 def test_overload(folder: Path) -> None:
-    with processes.uvicorn(folder, PLANT_MAX_QUEUE="1", PLANT_THREADS="1", PLANT_MODEL_LOADING="eager") as server:
+    with processes.container(folder, PLANT_MAX_QUEUE="1", PLANT_THREADS="1", PLANT_MODEL_LOADING="eager") as server:
         url = f"{server.url}/predict"
 
         def ask(_: int) -> tuple[int, float, httpx.Response]:
@@ -324,7 +387,7 @@ def test_overload(folder: Path) -> None:
 
 
 def test_bodies_on_their_way_are_bounded_together(folder: Path) -> None:
-    with processes.uvicorn(folder, PLANT_MAX_BODIES_BYTES=str(MB), PLANT_MODEL_LOADING="eager") as server:
+    with processes.container(folder, PLANT_MAX_BODIES_BYTES=str(MB), PLANT_MODEL_LOADING="eager") as server:
 
         async def run() -> None:
             async with connect(server) as wire:

@@ -5,6 +5,7 @@ AWS_LAMBDA_RUNTIME_API says that there is one. One process, with as many threads
 Also as the first process of a container it ends on SIGTERM, with exit code 0, when what it was asked is answered.
 """
 
+import gc
 import os
 import random
 import signal
@@ -17,6 +18,8 @@ from plant_disease.errors import ConfigurationError
 
 def main() -> None:
     """Serve until SIGTERM."""
+    # What is imported stays. Looking through it again and again takes a tenth of the time to the first answer.
+    gc.disable()
     try:
         _serve()
     except ConfigurationError as error:
@@ -64,6 +67,7 @@ def _run_on_lambda(handler: str, api: str) -> None:
             if self._stops:
                 os._exit(0)
             self._waits = True
+            gc.enable()
             try:
                 return super().wait_next_invocation()
             finally:

@@ -7,20 +7,18 @@ import hashlib
 import re
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from concurrent.futures import Executor
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from contextvars import copy_context
 from functools import partial
 from typing import Any, TypeVar
 
 from fastapi import Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from python_multipart.multipart import parse_options_header
-from starlette.datastructures import Headers, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
 
 from plant_disease.archives import is_zip, open_zip
 from plant_disease.batch import Source
 from plant_disease.errors import ArchiveRefused, EmptyImage
+from plant_disease.service.forms import read_files
 from plant_disease.service.problems import Problem, from_error
 from plant_disease.service.uploads import owner_of, read_upload, unavailable
 from plant_disease.settings import Settings
@@ -31,7 +29,7 @@ _RAW_TYPES = frozenset({"image/jpeg", "image/jpg", "image/png", "image/webp"})
 _ZIP_TYPES = frozenset({"application/zip", "application/x-zip-compressed"})
 _LONGEST_NAME = 255
 _DATA_URL = re.compile(r"^data:image/[a-z]+;base64,")
-_BOUNDARY = re.compile(r"[ !#-\[\]-~]{1,256}")
+_FIELDS = ("image", "images")
 _MANY = 1000
 """More parts than this in one form, or values in one JSON document, are not even counted."""
 
@@ -168,35 +166,8 @@ async def deadline(seconds: float) -> AsyncIterator[None]:
 async def _from_form(
     request: Request, body: AsyncGenerator[bytes], settings: Settings, most: int, *, zips: bool
 ) -> list[Source]:
-    boundary = parse_options_header(request.headers["content-type"])[1].get(b"boundary", b"").decode("latin-1")
-    if not _BOUNDARY.fullmatch(boundary):
-        raise Problem(400, "invalid_form", "The Content-Type has no boundary, or none that is allowed.")
-    # The boundary only: under its charset the parser would decode with any codec of Python's, the slow ones included.
-    parser = MultiPartParser(
-        Headers({"content-type": f'multipart/form-data; boundary="{boundary}"'}),
-        body,
-        max_files=_MANY,
-        max_fields=_MANY,
-    )
-    # The body is small enough for memory, and /tmp of most serverless platforms is memory as well.
-    parser.spool_max_size = settings.max_body_bytes + 1
-    try:
-        form = await parser.parse()
-    except MultiPartException as error:
-        raise Problem(400, "invalid_form", f"The multipart/form-data body cannot be read: {error.message}") from error
-    async with AsyncExitStack() as stack:
-        stack.push_async_callback(form.close)
-        parts = form.multi_items()
-        unknown = {name for name, _ in parts} - {"image", "images"}
-        if unknown:
-            raise Problem(
-                400, "unknown_field", "The form has a field that is not known; send the photo as field image."
-            )
-        files = [part for _, part in parts if isinstance(part, UploadFile)]
-        if len(files) < len(parts) or not files:
-            raise Problem(400, "no_image", "The form has no file in its field image. With curl: -F image=@leaf.jpg")
-        _check_count(len(files), most)
-        sent = [(file.filename, await file.read()) for file in files]
+    sent = await read_files(request.headers["content-type"], body, fields=_FIELDS, most=_MANY)
+    _check_count(len(sent), most)
     _note_content(request, [data for _, data in sent])
     if not zips:
         return [_sent(name, data) for name, data in sent]

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import gc
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass, field
@@ -84,6 +85,8 @@ class ServedModel:
                 logger.error("the model could not be loaded: %s", error, exc_info=_is_unforeseen(error), extra=_FAILED)
                 raise
             _log_loaded(bundle, noted, cold_start_ms=round(age_s() * 1000))
+        # What is there now stays, mostly code. A full collection would look through it, and stop all threads for 40 ms.
+        gc.freeze()
         if settings.model_version is None and settings.model_refresh_s:
             self._follower.start()
         return classifier

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 import sys
@@ -9,6 +10,8 @@ import time
 
 import uvicorn
 from starlette.types import ASGIApp
+
+from plant_disease.service.http import Http
 
 _GRACE_S = 25
 """Seconds that requests have to finish after SIGTERM; Kubernetes and Cloud Run kill after 30 and 10."""
@@ -19,6 +22,12 @@ _LINGER_S = 1.0
 
 class _Server(uvicorn.Server):
     """Uvicorn closes connections whose request is on its way at that moment; the client sees an error. This waits."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen. From here on garbage is collected, also if nobody collected any until now."""
+        await super().startup(sockets)
+        gc.freeze()
+        gc.enable()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Answer what has been asked, then end."""
@@ -64,6 +73,7 @@ def prepared(app: ASGIApp | str, *, host: str, port: int) -> uvicorn.Server:
             app,
             host=host,
             port=port,
+            http=Http,
             log_level="warning",
             access_log=False,
             server_header=False,
