@@ -3,15 +3,16 @@
 import asyncio
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from plant_disease.service.batches import RunningBatch, Stream, while_connected
 from plant_disease.service.engine import Engine
 from plant_disease.service.inputs import read_sources, request_body
-from plant_disease.service.metering import METERED, Meter, metered
+from plant_disease.service.metering import METERED, described, metered
 from plant_disease.service.negotiation import preferred
 from plant_disease.service.problems import responses
+from plant_disease.service.queries import parsed_query
 from plant_disease.service.schemas import BatchAnswer
 from plant_disease.service.telemetry import record
 
@@ -33,20 +34,20 @@ class BatchQuery(BaseModel):
 
 @router.post(
     "/batch",
-    openapi_extra={"requestBody": request_body(field="images", zips=True)},
+    openapi_extra=described(BatchQuery, request_body(field="images", zips=True)),
     response_model=BatchAnswer,
     responses={
         200: {"content": {media_type: {"schema": {"type": "string"}} for media_type in (LINES, TABLE)}},
         **responses(*METERED, 408, 413, 415),
     },
 )
-async def post_batch(
-    request: Request, query: Annotated[BatchQuery, Query()], meter: Annotated[Meter, Depends(metered("batch"))]
-) -> Response:
+async def post_batch(request: Request) -> Response:
     """Diagnose each photo as a plant of its own. One that cannot be used fails alone.
 
     `Accept: application/x-ndjson` gives a line of JSON for each photo as soon as it is ready, `text/csv` a table.
     """
+    meter = await metered(request, "batch")
+    query = parsed_query(BatchQuery, request)
     engine: Engine = request.app.state.engine
     engine.refuse_if_full()
     with record().timed("receive"):

@@ -1,8 +1,8 @@
 """The route of explain: one photo, and the evidence for a class."""
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from plant_disease.classifier import DEFAULT_TOP_K
@@ -11,9 +11,10 @@ from plant_disease.explanation.explainer import Method, Question
 from plant_disease.explanation.overlay import PictureKind, Style
 from plant_disease.service.engine import Engine
 from plant_disease.service.inputs import fetch_photos, read_sources, request_body
-from plant_disease.service.metering import METERED, Meter, metered
+from plant_disease.service.metering import METERED, described, metered
 from plant_disease.service.problems import responses
-from plant_disease.service.schemas import PredictAnswer, answer_of, picture_of
+from plant_disease.service.queries import parsed_query
+from plant_disease.service.schemas import PredictAnswer, answer_of, as_json, picture_of
 from plant_disease.service.telemetry import record
 
 router = APIRouter(tags=["explain"])
@@ -61,17 +62,17 @@ class ExplainQuery(BaseModel):
 
 @router.post(
     "/explain",
-    openapi_extra={"requestBody": request_body()},
+    openapi_extra=described(ExplainQuery, request_body()),
     response_model=PredictAnswer,
     responses={
         200: {"content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}},
         **responses(*METERED, 404, 408, 413, 415),
     },
 )
-async def post_explain(
-    request: Request, query: Annotated[ExplainQuery, Query()], meter: Annotated[Meter, Depends(metered("explain"))]
-) -> PredictAnswer | Response:
+async def post_explain(request: Request) -> Response:
     """Diagnose one photo, and show where on it the evidence for a class lies."""
+    meter = await metered(request, "explain")
+    query = parsed_query(ExplainQuery, request)
     engine: Engine = request.app.state.engine
     engine.refuse_if_full()
     with record().timed("receive"):
@@ -79,4 +80,4 @@ async def post_explain(
     await meter.take(len(sources))
     encoded = await fetch_photos(sources, engine.readers)
     diagnosed = await engine.diagnose(encoded, top_k=DEFAULT_TOP_K, question=query.question())
-    return answer_of(diagnosed) if query.format == "json" else picture_of(diagnosed)
+    return as_json(answer_of(diagnosed)) if query.format == "json" else picture_of(diagnosed)

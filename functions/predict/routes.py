@@ -2,15 +2,16 @@
 
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request
+from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from plant_disease.explanation.explainer import Question
 from plant_disease.service.engine import Engine
 from plant_disease.service.inputs import fetch_photos, read_sources, request_body
-from plant_disease.service.metering import METERED, Meter, metered
+from plant_disease.service.metering import METERED, described, metered
 from plant_disease.service.problems import responses
-from plant_disease.service.schemas import DetailedAnswer, PredictAnswer, answer_of
+from plant_disease.service.queries import parsed_query
+from plant_disease.service.schemas import DetailedAnswer, PredictAnswer, answer_of, as_json
 from plant_disease.service.telemetry import record
 
 MAX_PHOTOS = 5
@@ -33,13 +34,14 @@ class PredictQuery(BaseModel):
 
 @router.post(
     "/predict",
-    openapi_extra={"requestBody": request_body()},
+    openapi_extra=described(PredictQuery, request_body()),
+    response_model=PredictAnswer | DetailedAnswer,
     responses=responses(*METERED, 404, 408, 413, 415),
 )
-async def post_predict(
-    request: Request, query: Annotated[PredictQuery, Query()], meter: Annotated[Meter, Depends(metered("predict"))]
-) -> PredictAnswer | DetailedAnswer:
+async def post_predict(request: Request) -> Response:
     """Diagnose one plant from one to five photos of it."""
+    meter = await metered(request, "predict")
+    query = parsed_query(PredictQuery, request)
     engine: Engine = request.app.state.engine
     engine.refuse_if_full()
     with record().timed("receive"):
@@ -49,4 +51,4 @@ async def post_predict(
     question = Question() if query.explain else None
     diagnosed = await engine.diagnose(encoded, top_k=query.top_k, crops=query.crop, question=question)
     answer = answer_of(diagnosed)
-    return DetailedAnswer.of(answer) if query.details else answer
+    return as_json(DetailedAnswer.of(answer) if query.details else answer)

@@ -13,7 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mangum import Mangum
 
+from plant_disease import keys
 from plant_disease.errors import ConfigurationError
+from plant_disease.keys import KeyStore
+from plant_disease.plans import Plan
 from plant_disease.service.app import create_app
 from plant_disease.service.proxies import client_address
 from plant_disease.settings import Settings, read_settings
@@ -29,12 +32,26 @@ PREFLIGHT = {"access-control-request-method": "POST"}
 
 
 @pytest.fixture(scope="module")
-def server(folder: Path) -> Iterator[Process]:
+def key_store(tmp_path_factory: pytest.TempPathFactory) -> KeyStore:
+    store = KeyStore(str(tmp_path_factory.mktemp("keys") / "keys.json"))
+    keys.define_plan(store, "free", Plan())
+    return store
+
+
+@pytest.fixture(scope="module")
+def key(key_store: KeyStore) -> str:
+    """The key of a caller."""
+    return keys.create(key_store, name="Greenhouse", scopes=["predict"], plan="free").text
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path, key_store: KeyStore, key: str) -> Iterator[Process]:
     """Two pages may use it, and callers are known."""
     with processes.uvicorn(
         folder,
         "tests.functions.probe",
         PLANT_AUTH="required",
+        PLANT_API_KEYS_URI=key_store.uri,
         PLANT_CORS_ORIGINS=f"{PAGE}, http://localhost:3000",
         PLANT_MAX_BODY_BYTES="100000",
         PLANT_MODEL_LOADING="eager",
@@ -62,18 +79,18 @@ ANSWERS: dict[str, tuple[int, str, str, dict[str, Any]]] = {
 }
 
 
-def ask(server: Process, case: str, **more: str) -> httpx.Response:
+def ask(server: Process, key: str, case: str, **more: str) -> httpx.Response:
     status, method, path, request = ANSWERS[case]
-    headers = {"x-caller": "key:anna", **request.get("headers", {}), **more}
+    headers = {"x-api-key": key, **request.get("headers", {}), **more}
     answer = httpx.request(method, server.url + path, **{**request, "headers": headers}, trust_env=False, timeout=60)
     assert answer.status_code == status, answer.text
     return answer
 
 
 @pytest.mark.parametrize("case", ANSWERS)
-def test_pages_that_may_read_every_answer(server: Process, case: str) -> None:
+def test_pages_that_may_read_every_answer(server: Process, key: str, case: str) -> None:
     for origin in (PAGE, "http://localhost:3000"):
-        headers = ask(server, case, origin=origin).headers
+        headers = ask(server, key, case, origin=origin).headers
         assert headers["access-control-allow-origin"] == origin
         assert headers["vary"] == "Origin"
         assert "access-control-allow-credentials" not in headers
@@ -90,11 +107,11 @@ def test_pages_that_may_read_every_answer(server: Process, case: str) -> None:
 
 
 @pytest.mark.parametrize("case", ANSWERS)
-def test_pages_that_may_not(server: Process, case: str) -> None:
+def test_pages_that_may_not(server: Process, key: str, case: str) -> None:
     for origin in ("https://evil.example", "null", f"{PAGE}.evil.example", f"{PAGE}:444", "http://leaves.example", ""):
-        assert_no_cors(ask(server, case, origin=origin).headers)
+        assert_no_cors(ask(server, key, case, origin=origin).headers)
     # A cache must not give this answer to a page that may.
-    without = ask(server, case).headers
+    without = ask(server, key, case).headers
     assert_no_cors(without)
     assert without["vary"] == "Origin"
 
@@ -130,7 +147,7 @@ def test_preflight(server: Process, path: str, method: str) -> None:
         ("https://evil.example", "POST", "x-api-key"),
         ("null", "POST", "x-api-key"),
         (PAGE, "PATCH", "content-type"),
-        (PAGE, "POST", "x-caller"),
+        (PAGE, "POST", "x-anything"),
         (PAGE, "POST", "cookie"),
     ],
 )
@@ -186,8 +203,8 @@ def test_what_is_an_origin(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("case", ANSWERS)
-def test_security_headers(server: Process, case: str) -> None:
-    headers = ask(server, case).headers
+def test_security_headers(server: Process, key: str, case: str) -> None:
+    headers = ask(server, key, case).headers
     assert headers["x-content-type-options"] == "nosniff"
     assert headers["referrer-policy"] == "no-referrer"
     assert headers["cross-origin-resource-policy"] == "same-origin"

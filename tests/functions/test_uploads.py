@@ -17,6 +17,9 @@ from fastapi import FastAPI, Request
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from plant_disease import keys
+from plant_disease.keys import KeyStore
+from plant_disease.plans import Plan
 from plant_disease.service.problems import Problem
 from plant_disease.service.tickets import Ticket, Tickets
 from plant_disease.service.uploads import name_of, new_name, owner_of, uri_of
@@ -263,15 +266,37 @@ def test_signing_fails(folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def closed(folder: Path, uploads: Path) -> Iterator[Process]:
-    """Where callers differ; see probe.py."""
-    settings = {"PLANT_AUTH": "required", "PLANT_UPLOADS_URI": str(uploads)}
-    with processes.uvicorn(folder, "tests.functions.probe", **settings) as process:
+def key_store(tmp_path_factory: pytest.TempPathFactory) -> KeyStore:
+    store = KeyStore(str(tmp_path_factory.mktemp("keys") / "keys.json"))
+    keys.define_plan(store, "free", Plan())
+    return store
+
+
+@pytest.fixture(scope="module")
+def anna(key_store: KeyStore) -> dict[str, str]:
+    """Headers of a caller."""
+    return {"x-api-key": keys.create(key_store, name="Anna", scopes=["predict"], plan="free").text}
+
+
+@pytest.fixture(scope="module")
+def ben(key_store: KeyStore) -> dict[str, str]:
+    """Headers of another caller."""
+    return {"x-api-key": keys.create(key_store, name="Ben", scopes=["predict"], plan="free").text}
+
+
+@pytest.fixture(scope="module")
+def closed(
+    folder: Path, uploads: Path, key_store: KeyStore, anna: dict[str, str], ben: dict[str, str]
+) -> Iterator[Process]:
+    """Where callers differ."""
+    settings = {"PLANT_AUTH": "required", "PLANT_API_KEYS_URI": key_store.uri, "PLANT_UPLOADS_URI": str(uploads)}
+    with processes.container(folder, **settings) as process:
         yield process
 
 
-def test_a_caller_diagnoses_only_what_it_uploaded(closed: Process, uploads: Path) -> None:
-    anna, ben = {"x-caller": "key:anna"}, {"x-caller": "key:ben"}
+def test_a_caller_diagnoses_only_what_it_uploaded(
+    closed: Process, uploads: Path, anna: dict[str, str], ben: dict[str, str]
+) -> None:
     document = ask(closed.url, **anna)
     # The PUT needs no key, and goes where the URL says.
     assert put(document, **ben).status_code == 204
@@ -302,11 +327,12 @@ def test_a_caller_diagnoses_only_what_it_uploaded(closed: Process, uploads: Path
     assert diagnose(closed.url, uri, **anna).status_code == 200
 
 
-def test_a_list_is_refused_for_one_that_is_not_allowed(closed: Process) -> None:
-    anna = {"x-caller": "key:anna"}
+def test_a_list_is_refused_for_one_that_is_not_allowed(
+    closed: Process, anna: dict[str, str], ben: dict[str, str]
+) -> None:
     document = ask(closed.url, **anna)
     assert put(document).status_code == 204
-    uris = [document["image_uri"], ask(closed.url, **{"x-caller": "key:ben"})["image_uri"]]
+    uris = [document["image_uri"], ask(closed.url, **ben)["image_uri"]]
     answer = httpx.post(f"{closed.url}/predict", json={"image_uris": uris}, headers=anna, trust_env=False)
     assert_problem(answer, 403, "uri_not_allowed")
 

@@ -4,10 +4,11 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
-from typing import Annotated, cast
+from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
+from fastapi.security.utils import get_authorization_scheme_param
 
 from plant_disease.keys import is_key
 from plant_disease.plans import Plan, Scope
@@ -48,46 +49,60 @@ _Bearer = Annotated[
     Depends(HTTPBearer(scheme_name="Bearer", description="the same key", auto_error=False)),
 ]
 
+SECURITY: list[dict[str, list[str]]] = [{"X-API-Key": []}, {"Bearer": []}]
+"""Of a route that calls `identify` itself, for the OpenAPI document."""
+
 
 @cache
 def caller(*scopes: Scope) -> Callable[..., Awaitable[Caller]]:
-    """A dependency of every route that costs something: who asks, if they may; closed unless `PLANT_AUTH=off`.
+    """`identify` as a dependency of a route, which also says in the OpenAPI document how to send a key."""
 
-    It also leaves the caller in the state of the request.
-
-    Args:
-        scopes: one of these the key must open.
-
-    Raises:
-        Problem: by the dependency: 400, 401, 403 or 503: see the message.
-    """
-
-    async def identified(request: Request, api_key: _ApiKey, bearer: _Bearer) -> Caller:
-        request.state.caller = await identify(request, api_key, bearer)
-        return cast("Caller", request.state.caller)
-
-    async def identify(request: Request, api_key: str | None, bearer: HTTPAuthorizationCredentials | None) -> Caller:
-        settings: Settings = request.app.state.engine.settings
-        if settings.auth == "off":
-            return Caller(_address(request))
-        if settings.api_keys_uri is None:
-            raise _key_required(
-                "This service asks for an API key and has none on file. "
-                "Whoever runs it behind a gateway of their own sets PLANT_AUTH=off."
-            )
-        text = _sent(api_key, bearer.credentials if bearer else None)
-        keyring: Keyring = request.app.state.keyring
-        if text is not None:
-            return _with_key(text, await keyring.known(), scopes, request.headers.get("origin"))
-        if settings.anonymous_plan is None or scopes == ("usage",):
-            raise _key_required()
-        return _anonymous(request, await keyring.known(), settings.anonymous_plan)
+    async def identified(request: Request, _api_key: _ApiKey, _bearer: _Bearer) -> Caller:
+        return await identify(request, *scopes)
 
     return identified
 
 
-def _sent(api_key: str | None, bearer: str | None) -> str | None:
+async def identify(request: Request, *scopes: Scope) -> Caller:
+    """Who asks for something that costs something, if they may; closed unless `PLANT_AUTH=off`.
+
+    It also leaves the caller in the state of the request.
+
+    Args:
+        request: the request.
+        scopes: one of these the key must open.
+
+    Raises:
+        Problem: 400, 401, 403 or 503: see the message.
+    """
+    who = await _identified(request, scopes)
+    request.state.caller = who
+    return who
+
+
+async def _identified(request: Request, scopes: Sequence[Scope]) -> Caller:
+    settings: Settings = request.app.state.engine.settings
+    if settings.auth == "off":
+        return Caller(_address(request))
+    if settings.api_keys_uri is None:
+        raise _key_required(
+            "This service asks for an API key and has none on file. "
+            "Whoever runs it behind a gateway of their own sets PLANT_AUTH=off."
+        )
+    text = _sent(request)
+    keyring: Keyring = request.app.state.keyring
+    if text is not None:
+        return _with_key(text, await keyring.known(), scopes, request.headers.get("origin"))
+    if settings.anonymous_plan is None or scopes == ("usage",):
+        raise _key_required()
+    return _anonymous(request, await keyring.known(), settings.anonymous_plan)
+
+
+def _sent(request: Request) -> str | None:
     """The one key of a request."""
+    scheme, credentials = get_authorization_scheme_param(request.headers.get("authorization"))
+    bearer = credentials if credentials and scheme.lower() == "bearer" else None
+    api_key = request.headers.get("x-api-key") or None
     if api_key is None:
         return bearer
     # Anything but a key in Authorization is for a gateway in front of this service.

@@ -4,19 +4,20 @@ import asyncio
 import contextlib
 import hashlib
 import uuid
-from collections.abc import Awaitable, Callable
-from functools import cache, partial
-from typing import Annotated, Any
+from functools import partial
+from typing import Any
 
-from fastapi import Depends, Request, Response
+from fastapi import Request, Response
+from pydantic import BaseModel
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from plant_disease.plans import Endpoint, Plan
-from plant_disease.service.auth import Caller, caller
+from plant_disease.service.auth import SECURITY, Caller, identify
 from plant_disease.service.idempotency import Answer, Claim, Order, Replay
 from plant_disease.service.limits import Limiter, Standing
 from plant_disease.service.patience import GivenUp, Patience
+from plant_disease.service.queries import query_parameters
 from plant_disease.service.telemetry import record
 from plant_disease.service.usage import UsageLog
 from plant_disease.settings import Settings
@@ -139,16 +140,16 @@ class Meter:
         )
 
 
-@cache
-def metered(endpoint: Endpoint) -> Callable[..., Awaitable[Meter]]:
-    """A dependency of every route that costs something: the meter of a caller who may use it; see `auth.caller`."""
+async def metered(request: Request, endpoint: Endpoint) -> Meter:
+    """The meter of a request, if its caller may use the endpoint; see `auth.identify`."""
+    meter = Meter(request, await identify(request, endpoint), endpoint)
+    setattr(request.state, _STATE, meter)
+    return meter
 
-    async def begun(request: Request, who: Annotated[Caller, Depends(caller(endpoint))]) -> Meter:
-        meter = Meter(request, who, endpoint)
-        setattr(request.state, _STATE, meter)
-        return meter
 
-    return begun
+def described(query: type[BaseModel], body: dict[str, Any]) -> dict[str, Any]:
+    """The OpenAPI description of what a route that is metered takes: a key, a query and a body."""
+    return {"security": SECURITY, "parameters": query_parameters(query), "requestBody": body}
 
 
 class Metering:

@@ -211,6 +211,11 @@ def answer_of(diagnosed: Diagnosed) -> PredictAnswer:
     )
 
 
+def as_json(answer: BaseModel) -> Response:
+    """An answer as it is sent. FastAPI would check once more what is a model already."""
+    return Response(answer.model_dump_json(), media_type="application/json")
+
+
 def item_of(outcome: Outcome) -> BatchSuccess | BatchFailure:
     """What became of one photo of a batch."""
     if isinstance(outcome.result, Problem):
