@@ -70,6 +70,21 @@ def openvino(path: str, threads: int, feed: np.ndarray, precision: str) -> Calla
     return lambda: request.infer({0: feed})
 
 
+def compiled(network: Network, photos: torch.Tensor) -> Callable[[], object] | None:
+    """The network through torch.compile, or None where there is no C++ compiler for what it writes."""
+    call = torch.compile(network)
+
+    def forward() -> object:
+        with torch.inference_mode():
+            return call(photos)
+
+    try:
+        forward()
+    except torch._inductor.exc.InvalidCxxCompiler:
+        return None
+    return forward
+
+
 def candidates(name: str, network: Network, path: str, threads: int, batch: int) -> dict[str, Callable[[], object]]:
     size = SIZES[name]
     torch.set_num_threads(threads)
@@ -93,6 +108,9 @@ def candidates(name: str, network: Network, path: str, threads: int, batch: int)
         for precision, file in (("int8", ONNX_INT8_FILE), ("fp32 of the bundle", ONNX_FILE)):
             served = session(str(bundle.fetch(file)), threads)
             calls[f"ONNX Runtime {precision}"] = lambda served=served: served.run(None, {"image": pixels})
+        if batch == 1:
+            # It takes half a minute.
+            calls["torch.compile fp32"] = compiled(network, photos)
         calls["OpenVINO int8"] = openvino(str(bundle.fetch(ONNX_INT8_FILE)), threads, pixels, "f32")
     return {what: call for what, call in calls.items() if call is not None}
 

@@ -170,7 +170,7 @@ def _answers(process: Process, health: bool) -> bool:
 
 @contextmanager
 def uvicorn(folder: Path, function: str = "predict", **settings: str) -> Iterator[Process]:
-    """As anyone may run it.
+    """As the README says.
 
     Args:
         folder: for its log.
@@ -179,7 +179,8 @@ def uvicorn(folder: Path, function: str = "predict", **settings: str) -> Iterato
     """
     port = free_port()
     module = f"functions.{function}.main:app" if "." not in function else f"{function}:app"
-    command = [BIN / "uvicorn", module, "--port", str(port), "--no-access-log", "--no-proxy-headers"]
+    options = ["--http", "plant_disease.service.http:Http", "--no-access-log", "--no-proxy-headers"]
+    command = [BIN / "uvicorn", module, "--port", str(port), *options]
     with started(command, port, folder, settings) as process:
         yield process
 
