@@ -40,8 +40,8 @@ class Client:
         self._request = request
         self._socket: socket.socket | None = None
 
-    def ask(self) -> None:
-        """Ask once.
+    def ask(self) -> bytes:
+        """Ask once; the head of the answer.
 
         Raises:
             ConnectionError: the answer is no 200.
@@ -54,6 +54,7 @@ class Client:
             head = self._answer()
         if not head.startswith(b"HTTP/1.1 200"):
             raise ConnectionError(head.decode())
+        return head
 
     def _answer(self) -> bytes:
         if self._socket is None:

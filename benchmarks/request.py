@@ -1,6 +1,8 @@
 """A request end to end, over a real socket: beside a bare loop, beside the peers, and under load until it is full."""
 
+import re
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
@@ -65,6 +67,7 @@ def run(*, quick: bool) -> tuple[str, list[Promise], dict[str, object]]:
         # All of them run all the time, idle but for the one that is asked.
         running = {name: stack.enter_context(ready(each, post(LEAF))) for name, each in services.items()}
         alone = _alone(running, 4 if quick else 40)
+        steps = _steps(running[OURS].port, 20 if quick else 200)
         small = _full(dict.fromkeys(running, post(LEAF)), running, turns, turn_s)
         memory = {name: resident_mb(each.pid) for name, each in running.items()}
         rising = _rising(dict.fromkeys(running, post(LEAF)), running, small, STEPS, step_s)
@@ -105,6 +108,11 @@ def run(*, quick: bool) -> tuple[str, list[Promise], dict[str, object]]:
                     for name, each in times.items()
                 ],
             ),
+            "Where each millisecond of ours goes, as `Server-Timing` and the client's clock say; medians:",
+            table(
+                ["photo", *steps["256 px"]],
+                [[photo, *(f"{ms:.2f}" for ms in each.values())] for photo, each in steps.items()],
+            ),
             f"### Full: {CLIENTS} clients at once",
             table(
                 ["request", "service", "answers/s (quartiles)", "errors", "CPU ms/answer", "MB"],
@@ -124,6 +132,7 @@ def run(*, quick: bool) -> tuple[str, list[Promise], dict[str, object]]:
     )
     figures: dict[str, object] = {
         "alone_ms": {photo: {name: each.median for name, each in times.items()} for photo, times in alone.items()},
+        "steps_ms": steps,
         "full": {
             "256 px": {name: each._asdict() for name, each in small.items()},
             "12 MP": {name: each._asdict() for name, each in large.items()},
@@ -145,6 +154,26 @@ def _alone(running: dict[str, Running], rounds: int) -> dict[str, dict[str, Spre
         calls |= {name: Client(port, post(photo)).ask for name, (port, _) in running.items()}
         times[what] = in_turns(calls, rounds, warm=2, row=5)
     return times
+
+
+def _steps(port: int, requests: int) -> dict[str, dict[str, float]]:
+    """Photo -> step -> ms of one client that asks again and again."""
+    steps = {}
+    for what, photo in (("256 px", LEAF), ("12 MP", PHONE)):
+        client = Client(port, post(photo))
+        times: dict[str, list[float]] = {}
+        for _ in range(requests):
+            began = time.perf_counter()
+            head = client.ask().decode()
+            whole = (time.perf_counter() - began) * 1000
+            timing = re.search(r"(?im)^server-timing: (.+?)\r?$", head)
+            took = {name: float(ms) for name, ms in re.findall(r"(\w+);dur=([\d.]+)", timing[1] if timing else "")}
+            total = took.pop("total")
+            took |= {"the rest of the service": total - sum(took.values()), "server, kernel and client": whole - total}
+            for name, ms in took.items():
+                times.setdefault(name, []).append(ms)
+        steps[what] = {name: median(values) for name, values in times.items()}
+    return steps
 
 
 def _promises_alone(alone: dict[str, dict[str, Spread]]) -> list[Promise]:
