@@ -43,7 +43,8 @@ class Process:
     def log_lines(self, *, path: str | None = None, request_id: str | None = None) -> list[dict[str, Any]]:
         """The log lines in JSON that fit."""
         lines = []
-        for text in self.log().splitlines():
+        # A line may be read while it is written.
+        for text in self.log().rpartition("\n")[0].splitlines():
             if text.startswith("{"):
                 line = json.loads(text)
                 if path in (None, line.get("path")) and request_id in (None, line.get("request_id")):
