@@ -180,7 +180,7 @@ def uvicorn(folder: Path, function: str = "predict", **settings: str) -> Iterato
     """
     port = free_port()
     module = f"functions.{function}.main:app" if "." not in function else f"{function}:app"
-    options = ["--http", "plant_disease.service.http:Http", "--no-access-log", "--no-proxy-headers"]
+    options = ["--http", "h11", "--no-access-log", "--no-proxy-headers"]
     command = [BIN / "uvicorn", module, "--port", str(port), *options]
     with started(command, port, folder, settings) as process:
         yield process

@@ -3,7 +3,7 @@
 import re
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from plant_disease.service.inputs import body_too_large
@@ -11,16 +11,17 @@ from plant_disease.settings import Settings
 
 _NUMBER = re.compile(r"[0-9]{1,18}")
 
-_HEADERS = {
-    # Diagnoses are for the caller alone.
-    "Cache-Control": "no-store",
-    # Pages of other origins read answers through CORS or not at all.
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-}
-_POLICY = "default-src 'none'; frame-ancestors 'none'"
 _A_YEAR_S = 365 * 24 * 3600
+_HEADERS = [
+    # Diagnoses are for the caller alone.
+    (b"cache-control", b"no-store"),
+    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
+    # Pages of other origins read answers through CORS or not at all.
+    (b"cross-origin-resource-policy", b"same-origin"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+]
+_HEADERS_OF_HTTPS = [*_HEADERS, (b"strict-transport-security", b"max-age=%d" % _A_YEAR_S)]
 
 
 def cors(settings: Settings) -> dict[str, Any]:
@@ -62,12 +63,9 @@ class SecurityHeaders:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
-                    headers.setdefault(name, value)
-                headers.setdefault("Content-Security-Policy", _POLICY)
-                if scope["scheme"] == "https":
-                    headers.setdefault("Strict-Transport-Security", f"max-age={_A_YEAR_S}")
+                has = {name for name, _ in message["headers"]}
+                ours = _HEADERS_OF_HTTPS if scope["scheme"] == "https" else _HEADERS
+                message["headers"] = [*message["headers"], *(each for each in ours if each[0] not in has)]
             await send(message)
 
         await self._app(scope, receive, send_with_headers)

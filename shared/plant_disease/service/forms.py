@@ -2,12 +2,17 @@
 
 import re
 from collections.abc import AsyncIterator, Collection
+from typing import TYPE_CHECKING
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
 from plant_disease.service.problems import Problem
 
+if TYPE_CHECKING:
+    from python_multipart.multipart import MultipartCallbacks
+
+_NO_FILE = "The form has no file in its field image. With curl: -F image=@leaf.jpg"
 _BOUNDARY = re.compile(r"[ !#-\[\]-~]{1,256}")
 
 
@@ -28,16 +33,20 @@ async def read_files(
     boundary = parse_options_header(content_type)[1].get(b"boundary", b"").decode("latin-1")
     if not _BOUNDARY.fullmatch(boundary):
         raise Problem(400, "invalid_form", "The Content-Type has no boundary, or none that is allowed.")
-    form = _Form(boundary, fields, most)
+    form = _Form(fields, most)
+    # Not a part of the form: that would be a cycle, and the photos in it would wait for the garbage collection.
+    parser = MultipartParser(boundary.encode("latin-1"), form.callbacks())
     try:
         async for chunk in body:
-            form.parser.write(chunk)
+            parser.write(chunk)
     except FormParserError as error:
         raise Problem(400, "invalid_form", f"The multipart/form-data body cannot be read: {error}.") from error
+    if form.problem:
+        raise form.problem
     if not form.is_complete:
         raise Problem(400, "invalid_form", "The multipart/form-data body ends before its last boundary.")
     if not form.files:
-        raise _no_file(fields)
+        raise Problem(400, "no_image", _NO_FILE)
     return form.files
 
 
@@ -45,32 +54,34 @@ class _Form:
     """A form as it is read.
 
     Attributes:
-        parser: takes the body.
         files: that have come whole.
+        problem: the first with any of its parts. The rest is still read: who is refused in the middle of sending
+            may not hear why.
         is_complete: whether its last boundary has come.
     """
 
-    def __init__(self, boundary: str, fields: Collection[str], most: int) -> None:
+    def __init__(self, fields: Collection[str], most: int) -> None:
         self.files: list[tuple[str, bytes]] = []
+        self.problem: Problem | None = None
         self.is_complete = False
-        self.parser = MultipartParser(
-            boundary.encode("latin-1"),
-            {
-                "on_part_begin": self._begin_part,
-                "on_header_field": self._add_to_header,
-                "on_header_value": self._add_to_value,
-                "on_header_end": self._end_header,
-                "on_headers_finished": self._begin_file,
-                "on_part_data": self._add_to_file,
-                "on_part_end": self._end_file,
-                "on_end": self._end,
-            },
-        )
         self._fields = fields
         self._most = most
         self._header = self._value = self._disposition = b""
         self._name = ""
         self._chunks: list[bytes] = []
+
+    def callbacks(self) -> "MultipartCallbacks":
+        """What a parser is to call."""
+        return {
+            "on_part_begin": self._begin_part,
+            "on_header_field": self._add_to_header,
+            "on_header_value": self._add_to_value,
+            "on_header_end": self._end_header,
+            "on_headers_finished": self._begin_file,
+            "on_part_data": self._add_to_file,
+            "on_part_end": self._end_file,
+            "on_end": self._end,
+        }
 
     def _begin_part(self) -> None:
         self._disposition = b""
@@ -88,28 +99,34 @@ class _Form:
 
     def _begin_file(self) -> None:
         options = parse_options_header(self._disposition)[1]
-        if options.get(b"name", b"").decode(errors="replace") not in self._fields:
-            raise Problem(
-                400, "unknown_field", "The form has a field that is not known; send the photo as field image."
-            )
-        if b"filename" not in options:
-            raise _no_file(self._fields)
-        if len(self.files) == self._most:
-            raise Problem(400, "invalid_form", f"The form has more than {self._most:,} parts.")
-        self._name = options[b"filename"].decode(errors="replace")
-        self._chunks = []
+        if _text(options.get(b"name", b"")) not in self._fields:
+            self._refuse("unknown_field", "The form has a field that is not known; send the photo as field image.")
+        elif b"filename" not in options:
+            self._refuse("no_image", _NO_FILE)
+        elif len(self.files) == self._most:
+            self._refuse("invalid_form", f"The form has more than {self._most:,} parts.")
+        else:
+            self._name = _text(options[b"filename"])
+
+    def _refuse(self, code: str, detail: str) -> None:
+        self.problem = self.problem or Problem(400, code, detail)
 
     def _add_to_file(self, data: bytes, start: int, end: int) -> None:
-        self._chunks.append(data[start:end])
+        if not self.problem:
+            self._chunks.append(data[start:end])
 
     def _end_file(self) -> None:
-        self.files.append((self._name, b"".join(self._chunks)))
+        if not self.problem:
+            self.files.append((self._name, b"".join(self._chunks)))
         self._chunks = []
 
     def _end(self) -> None:
         self.is_complete = True
 
 
-def _no_file(fields: Collection[str]) -> Problem:
-    field = min(fields)
-    return Problem(400, "no_image", f"The form has no file in its field {field}. With curl: -F {field}=@leaf.jpg")
+def _text(value: bytes) -> str:
+    """As browsers send it today, or as they once did."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return value.decode("latin-1")

@@ -74,6 +74,8 @@ class ServedModel:
 
     def _load_first(self) -> Classifier:
         settings = self._settings
+        # What is there by now stays, mostly code. A full collection would look through it, and all threads would wait.
+        gc.freeze()
         with task("model_load") as noted:
             try:
                 if settings.model_version is not None:
@@ -85,7 +87,8 @@ class ServedModel:
                 logger.error("the model could not be loaded: %s", error, exc_info=_is_unforeseen(error), extra=_FAILED)
                 raise
             _log_loaded(bundle, noted, cold_start_ms=round(age_s() * 1000))
-        # What is there now stays, mostly code. A full collection would look through it, and stop all threads for 40 ms.
+        # So does the model, but not what was left of loading it.
+        gc.collect()
         gc.freeze()
         if settings.model_version is None and settings.model_refresh_s:
             self._follower.start()

@@ -6,6 +6,7 @@ written by proxies that are trusted.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from starlette.datastructures import Headers
@@ -77,6 +78,7 @@ def _trusts(peer: str, trusted: Trusted) -> bool:
     return any(address in network for network in trusted)
 
 
+@lru_cache(1000)
 def _parsed(entry: str) -> str:
     """An address without its port and in its shortest form, or "" if it is none."""
     entry = entry.strip()

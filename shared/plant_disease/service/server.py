@@ -11,8 +11,6 @@ import time
 import uvicorn
 from starlette.types import ASGIApp
 
-from plant_disease.service.http import Http
-
 _GRACE_S = 25
 """Seconds that requests have to finish after SIGTERM; Kubernetes and Cloud Run kill after 30 and 10."""
 
@@ -73,7 +71,9 @@ def prepared(app: ASGIApp | str, *, host: str, port: int) -> uvicorn.Server:
             app,
             host=host,
             port=port,
-            http=Http,
+            # It bounds heads and what is sent ahead of the answers. httptools, which would be chosen where it is
+            # installed, bounds neither.
+            http="h11",
             log_level="warning",
             access_log=False,
             server_header=False,

@@ -1,10 +1,12 @@
 """As whom a caller without a key is counted."""
 
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 
 _NETWORK_BITS = 64
 
 
+@lru_cache(1000)
 def subject_of_address(address: str) -> str:
     """The subject for an IP address; for IPv6 its /64, which is the least that one customer of a provider gets.
 
