@@ -159,7 +159,7 @@ def run(*, quick: bool) -> tuple[str, list[Promise], dict[str, object]]:
     head = ["architecture", "threads", "batch", "runtime", "ms (quartiles)", "x torch eager", "of the roof"]
     text = (
         f"The roof: {roof[1]:.0f} GFLOP/s on one thread, {roof[2]:.0f} on two (float32 GEMM through oneDNN). "
-        "bf16 and int8 may pass it. No pool of threads spins while it waits, or it would take the CPU of the next one's "
-        "turn: torch on two threads, which waits often, loses by that.\n\n" + table(head, rows)
+        "bf16 and int8 may pass it. No pool of threads spins while it waits, or it would take the CPU of the next "
+        "one's turn: torch on two threads, which waits often, loses by that.\n\n" + table(head, rows)
     )
     return text, promises, {"roof_gflops": roof, "rows": [[str(cell) for cell in row] for row in rows]}
