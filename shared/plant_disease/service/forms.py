@@ -42,7 +42,7 @@ async def read_files(
     except FormParserError as error:
         raise Problem(400, "invalid_form", f"The multipart/form-data body cannot be read: {error}.") from error
     if form.problem:
-        raise form.problem
+        raise Problem(400, *form.problem)
     if not form.is_complete:
         raise Problem(400, "invalid_form", "The multipart/form-data body ends before its last boundary.")
     if not form.files:
@@ -55,14 +55,14 @@ class _Form:
 
     Attributes:
         files: that have come whole.
-        problem: the first with any of its parts. The rest is still read: who is refused in the middle of sending
-            may not hear why.
+        problem: code and detail of the first with any of its parts. The rest is still read: who is refused in the
+            middle of sending may not hear why.
         is_complete: whether its last boundary has come.
     """
 
     def __init__(self, fields: Collection[str], most: int) -> None:
         self.files: list[tuple[str, bytes]] = []
-        self.problem: Problem | None = None
+        self.problem: tuple[str, str] | None = None
         self.is_complete = False
         self._fields = fields
         self._most = most
@@ -109,7 +109,7 @@ class _Form:
             self._name = _text(options[b"filename"])
 
     def _refuse(self, code: str, detail: str) -> None:
-        self.problem = self.problem or Problem(400, code, detail)
+        self.problem = self.problem or (code, detail)
 
     def _add_to_file(self, data: bytes, start: int, end: int) -> None:
         if not self.problem:
