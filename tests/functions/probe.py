@@ -1,4 +1,6 @@
-"""The service with two more routes, to see what it makes of a request."""
+"""The service with more routes, to see what it makes of a request."""
+
+import gc
 
 from fastapi import APIRouter, FastAPI, Request
 from mangum import Mangum
@@ -14,6 +16,12 @@ async def whence(request: Request) -> dict[str, str]:
     """Where the request comes from."""
     assert request.client
     return {"host": request.client.host, "scheme": request.url.scheme}
+
+
+@router.get("/garbage")
+async def garbage() -> dict[str, int]:
+    """Whether garbage is collected, and how many objects are spared."""
+    return {"is_collected": gc.isenabled(), "spared": gc.get_freeze_count()}
 
 
 @router.get("/broken")

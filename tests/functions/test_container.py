@@ -76,6 +76,28 @@ def test_a_stop_under_load_loses_no_request(folder: Path) -> None:
         assert set(answered) <= {200, 503}
 
 
+def test_garbage_is_collected_but_not_what_start_up_left(folder: Path) -> None:
+    program = """
+import gc, sys
+gc.disable()  # as the entry point does
+from plant_disease.service.server import prepared
+prepared("tests.functions.probe:app", host="127.0.0.1", port=int(sys.argv[1])).run()
+"""
+    port = free_port()
+    settings = {"PYTHONPATH": str(ROOT), "PLANT_MODEL_LOADING": "lazy"}
+    with started([sys.executable, "-c", program, str(port)], port, folder, settings) as service:
+
+        def spared() -> int:
+            told = httpx.get(f"{service.url}/garbage", trust_env=False).json()
+            assert told["is_collected"]
+            return int(told["spared"])
+
+        before = spared()
+        assert before > 30_000
+        assert httpx.post(f"{service.url}/predict", content=leaf(), headers=JPEG, trust_env=False).status_code == 200
+        assert spared() > before, "the model is spared as well"
+
+
 def test_a_wrong_setting_is_named(folder: Path) -> None:
     settings = environment({"FUNCTION_TARGET": "predict", "PLANT_THREADS": "many"})
     ended = subprocess.run(CONTAINER, check=False, env=settings, cwd=ROOT, capture_output=True, text=True, timeout=60)
