@@ -42,7 +42,7 @@ async def read_files(
     except FormParserError as error:
         raise Problem(400, "invalid_form", f"The multipart/form-data body cannot be read: {error}.") from error
     if form.problem:
-        raise Problem(400, *form.problem)
+        raise form.problem
     if not form.is_complete:
         raise Problem(400, "invalid_form", "The multipart/form-data body ends before its last boundary.")
     if not form.files:
@@ -55,14 +55,14 @@ class _Form:
 
     Attributes:
         files: that have come whole.
-        problem: code and detail of the first with any of its parts. The rest is still read: who is refused in the
-            middle of sending may not hear why.
+        problem: the first with any of its parts. The rest is still read: who is refused in the middle of sending
+            may not hear why.
         is_complete: whether its last boundary has come.
     """
 
     def __init__(self, fields: Collection[str], most: int) -> None:
         self.files: list[tuple[str, bytes]] = []
-        self.problem: tuple[str, str] | None = None
+        self.problem: Problem | None = None
         self.is_complete = False
         self._fields = fields
         self._most = most
@@ -100,16 +100,20 @@ class _Form:
     def _begin_file(self) -> None:
         options = parse_options_header(self._disposition)[1]
         if _text(options.get(b"name", b"")) not in self._fields:
-            self._refuse("unknown_field", "The form has a field that is not known; send the photo as field image.")
+            self._refuse(
+                Problem(400, "unknown_field", "The form has a field that is not known; send the photo as field image.")
+            )
         elif b"filename" not in options:
-            self._refuse("no_image", _NO_FILE)
+            self._refuse(Problem(400, "no_image", _NO_FILE))
         elif len(self.files) == self._most:
-            self._refuse("invalid_form", f"The form has more than {self._most:,} parts.")
+            self._refuse(Problem(400, "invalid_form", f"The form has more than {self._most:,} parts."))
         else:
             self._name = _text(options[b"filename"])
 
-    def _refuse(self, code: str, detail: str) -> None:
-        self.problem = self.problem or (code, detail)
+    def _refuse(self, problem: Problem) -> None:
+        self.problem = self.problem or problem
+        # Once raised, it leads back here by its traceback: a cycle, which should hold no photos.
+        self.files.clear()
 
     def _add_to_file(self, data: bytes, start: int, end: int) -> None:
         if not self.problem:
