@@ -8,6 +8,9 @@ from pathlib import Path
 import boto3
 import pytest
 
+from plant_disease import keys
+from plant_disease.keys import KeyStore
+from plant_disease.plans import Plan
 from tests.functions import processes
 from tests.functions.faces import Face, Http, Lambda
 from tests.functions.photos import leaf
@@ -42,6 +45,14 @@ def uploads(tmp_path_factory: pytest.TempPathFactory) -> Path:
     uploads = tmp_path_factory.mktemp("uploads")
     (uploads / "leaf.jpg").write_bytes(leaf())
     return uploads
+
+
+@pytest.fixture(scope="module")
+def key_store(tmp_path_factory: pytest.TempPathFactory) -> KeyStore:
+    """Where keys may be made, with a plan that sets no limit."""
+    store = KeyStore(str(tmp_path_factory.mktemp("keys") / "keys.json"))
+    keys.define_plan(store, "free", Plan())
+    return store
 
 
 Faces = Callable[[str, str], Face]

@@ -16,7 +16,6 @@ from mangum import Mangum
 from plant_disease import keys
 from plant_disease.errors import ConfigurationError
 from plant_disease.keys import KeyStore
-from plant_disease.plans import Plan
 from plant_disease.service.app import create_app
 from plant_disease.service.proxies import client_address
 from plant_disease.settings import Settings, read_settings
@@ -29,13 +28,6 @@ from tests.functions.processes import Process
 PAGE = "https://leaves.example"
 JPEG = {"content-type": "image/jpeg"}
 PREFLIGHT = {"access-control-request-method": "POST"}
-
-
-@pytest.fixture(scope="module")
-def key_store(tmp_path_factory: pytest.TempPathFactory) -> KeyStore:
-    store = KeyStore(str(tmp_path_factory.mktemp("keys") / "keys.json"))
-    keys.define_plan(store, "free", Plan())
-    return store
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,6 @@ from hypothesis import strategies as st
 
 from plant_disease import keys
 from plant_disease.keys import KeyStore
-from plant_disease.plans import Plan
 from plant_disease.service.problems import Problem
 from plant_disease.service.tickets import Ticket, Tickets
 from plant_disease.service.uploads import name_of, new_name, owner_of, uri_of
@@ -263,13 +262,6 @@ def test_signing_fails(folder: Path) -> None:
         assert_problem(answer, 503, "uploads_unavailable")
         assert int(answer.headers["retry-after"]) >= 1
         assert "aws sts get-caller-identity" in server.log(), "whoever runs this is told what to do"
-
-
-@pytest.fixture(scope="module")
-def key_store(tmp_path_factory: pytest.TempPathFactory) -> KeyStore:
-    store = KeyStore(str(tmp_path_factory.mktemp("keys") / "keys.json"))
-    keys.define_plan(store, "free", Plan())
-    return store
 
 
 @pytest.fixture(scope="module")

@@ -4,6 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -272,6 +273,16 @@ def test_the_fingerprint_is_taken_once_and_in_a_thread(house: House, monkeypatch
     assert threading.main_thread() not in taken
 
 
+async def while_they_hang(path: str, order: dict[str, Any] | None, client: httpx.AsyncClient) -> list[httpx.Response]:
+    """What ten requests that hang are answered in the end. Meanwhile jobs can be looked at."""
+    hanging = [asyncio.create_task(client.post(path, json=order)) for _ in range(10)]
+    await asyncio.sleep(0.2)
+    began = time.monotonic()
+    assert (await client.get(f"/batch/jobs/{'0' * 32}")).status_code == 404
+    assert time.monotonic() - began < 0.6
+    return await asyncio.gather(*hanging)
+
+
 def test_a_name_server_that_hangs(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is not waited for, and nobody else waits for it."""
     answers = threading.Event()
@@ -284,16 +295,8 @@ def test_a_name_server_that_hangs(house: House, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(job_threads, "_TIMEOUT_S", 1.0)
     order = {"image_uris": [f"{house.uploads}/leaf.jpg"], "webhook": "https://hooks.example.com/"}
 
-    async def many(client: httpx.AsyncClient) -> list[httpx.Response]:
-        hanging = [asyncio.create_task(client.post("/batch/jobs", json=order)) for _ in range(10)]
-        await asyncio.sleep(0.2)
-        began = time.monotonic()
-        assert (await client.get(f"/batch/jobs/{'0' * 32}")).status_code == 404
-        assert time.monotonic() - began < 0.6
-        return await asyncio.gather(*hanging)
-
     try:
-        assert {answer.status_code for answer in house.run(many)} == {503}
+        assert {answer.status_code for answer in house.run(partial(while_they_hang, "/batch/jobs", order))} == {503}
     finally:
         answers.set()
 
@@ -309,15 +312,7 @@ def test_google_does_not_answer(house: House, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(house.jobs, "tokens", Tokens())
     monkeypatch.setattr(job_routes, "_TOKEN_S", 1.0)
 
-    async def many(client: httpx.AsyncClient) -> list[httpx.Response]:
-        hanging = [asyncio.create_task(client.post("/jobs/work")) for _ in range(10)]
-        await asyncio.sleep(0.2)
-        began = time.monotonic()
-        assert (await client.get(f"/batch/jobs/{'0' * 32}")).status_code == 404
-        assert time.monotonic() - began < 0.6
-        return await asyncio.gather(*hanging)
-
     try:
-        assert {answer.status_code for answer in house.run(many)} == {503}
+        assert {answer.status_code for answer in house.run(partial(while_they_hang, "/jobs/work", None))} == {503}
     finally:
         answers.set()
