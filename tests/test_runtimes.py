@@ -1,3 +1,4 @@
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,8 +10,8 @@ from plant_disease import images
 from plant_disease.bundle import Bundle, describe_file, open_bundle
 from plant_disease.errors import BundleError, RuntimeUnavailable
 from plant_disease.images import Pixels
-from plant_disease.manifest import ONNX_FILE, ONNX_INT8_FILE, WEIGHTS_FILE
-from plant_disease.runtimes import open_runtime
+from plant_disease.manifest import ONNX_FILE, ONNX_FP16_FILE, ONNX_INT8_FILE, WEIGHTS_FILE
+from plant_disease.runtimes import PrecisionName, RuntimeName, open_runtime
 from plant_disease.settings import bundled_models
 from tests.bundles import write_bundle
 from tests.samples import LEAVES
@@ -50,10 +51,27 @@ def test_int8_is_served_and_names_what_fp32_names(bundle: Bundle) -> None:
     assert (served.argmax(axis=1) != fp32.argmax(axis=1)).sum() <= len(photos) // 50 + 1
 
 
-def test_a_precision_that_the_bundle_lacks_is_refused(tmp_path: Path) -> None:
+def test_half_precision_names_what_fp32_names(bundle: Bundle, batch: Pixels, tmp_path: Path) -> None:
+    from plant_disease.training.export import write_manifest
+    from plant_disease.training.quantise import halve
+
+    folder = tmp_path / "models" / bundle.manifest.version
+    folder.mkdir(parents=True)
+    shutil.copy(bundle.fetch(ONNX_FILE), folder / ONNX_FILE)
+    halve(folder / ONNX_FILE, folder / ONNX_FP16_FILE)
+    assert (folder / ONNX_FP16_FILE).stat().st_size < 0.52 * (folder / ONNX_FILE).stat().st_size
+    both = write_manifest(folder, bundle.manifest.model_copy(update={"precision": "fp32"}))
+    half, exact = (open_runtime("onnx", both, threads=2, precision=p).run(batch) for p in ("fp16", "fp32"))
+    assert half.logits.dtype == half.features.dtype == np.float32
+    assert 0 < np.abs(half.logits - exact.logits).max() < 0.1
+    assert (half.logits.argmax(axis=1) == exact.logits.argmax(axis=1)).all()
+
+
+@pytest.mark.parametrize(("precision", "file"), [("int8", ONNX_INT8_FILE), ("fp16", ONNX_FP16_FILE)])
+def test_a_precision_that_the_bundle_lacks_is_refused(tmp_path: Path, precision: PrecisionName, file: str) -> None:
     write_bundle(tmp_path / "models")
-    with pytest.raises(BundleError, match=ONNX_INT8_FILE):
-        open_runtime("onnx", open_bundle(str(tmp_path / "models"), cache=tmp_path), threads=1, precision="int8")
+    with pytest.raises(BundleError, match=file):
+        open_runtime("onnx", open_bundle(str(tmp_path / "models"), cache=tmp_path), threads=1, precision=precision)
 
 
 @pytest.mark.parametrize("runtime", ["onnx", "torch"])
@@ -134,9 +152,16 @@ def test_a_graph_with_other_classes_than_the_manifest_is_refused(bundle: Bundle,
         open_runtime("onnx", wrong, threads=1)
 
 
-def test_a_device_that_is_not_there_is_named(bundle: Bundle) -> None:
-    with pytest.raises(RuntimeUnavailable, match="'cuda:7'"):
-        open_runtime("torch", bundle, threads=1, device="cuda:7")
+@pytest.mark.parametrize("runtime", ["onnx", "torch"])
+@pytest.mark.parametrize("device", ["cuda:7", "cuda", "cuda:x", "gpu", ""])
+def test_a_device_that_is_not_there_is_named(bundle: Bundle, runtime: RuntimeName, device: str) -> None:
+    with pytest.raises(RuntimeUnavailable, match=f"'{device}'"):
+        open_runtime(runtime, bundle, threads=1, device=device)
+
+
+def test_what_to_install_for_a_gpu_is_said(bundle: Bundle) -> None:
+    with pytest.raises(RuntimeUnavailable, match="onnxruntime-gpu"):
+        open_runtime("onnx", bundle, threads=1, device="cuda:0")
 
 
 def test_the_bundle_holds_no_pickle(bundle: Bundle) -> None:

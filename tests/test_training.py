@@ -114,7 +114,7 @@ def test_an_exported_bundle_can_be_evaluated_and_used(workspace: Path, models: P
     assert json.loads(predicted.stdout)[0]["predictions"][0]["class_id"] == "Fig___rust"
 
 
-def test_the_bundle_says_what_it_was_trained_on_and_what_int8_costs(models: Path) -> None:
+def test_the_bundle_says_what_it_was_trained_on_and_what_int8_and_fp16_cost(models: Path) -> None:
     manifest = open_bundle(str(models)).manifest
     notes = manifest.metrics["training"]
     assert notes["sources"][0] | {"origin": ""} == {
@@ -126,6 +126,7 @@ def test_the_bundle_says_what_it_was_trained_on_and_what_int8_costs(models: Path
     assert notes["recipe"]["optimisation"]["batch_size"] == 8
     assert manifest.precision == ("int8" if manifest.metrics["int8"]["agreement"] >= 0.99 else "fp32")
     assert ("model.int8.onnx" in manifest.files) == (manifest.precision == "int8")
+    assert ("model.fp16.onnx" in manifest.files) == (manifest.metrics["fp16"]["agreement"] >= 0.99)
     assert len(manifest.leaf_gate.weights) == 1280
 
 

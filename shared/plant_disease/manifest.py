@@ -6,13 +6,14 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, PositiveFloat, StringConstraints, model_validator
 
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
-Precision = Literal["fp32", "int8"]
+Precision = Literal["fp32", "fp16", "int8"]
 Version = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
 FileName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 
 CHANNEL_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 
 ONNX_FILE = "model.onnx"
+ONNX_FP16_FILE = "model.fp16.onnx"
 ONNX_INT8_FILE = "model.int8.onnx"
 WEIGHTS_FILE = "weights.safetensors"
 CARD_FILE = "MODEL_CARD.md"
@@ -101,7 +102,9 @@ class Manifest(_Part):
     calibration: Calibration
     leaf_gate: LeafGate
     decision: Decision
-    precision: Precision = Field("fp32", description="of the graph that is served unless another is asked for")
+    precision: Literal["fp32", "int8"] = Field(
+        "fp32", description="of the graph that is served on CPUs unless another is asked for"
+    )
     metrics: dict[str, JsonValue] = {}
     files: dict[FileName, File]
 

@@ -103,9 +103,11 @@ class Settings(BaseSettings):
     model_cache: Path = Field(DEFAULT_CACHE, description="Folder for downloaded models; must be writable.")
     runtime: RuntimeName = Field("onnx", description="Inference runtime; `torch` needs the extra of that name.")
     precision: PrecisionName = Field(
-        "auto", description="Of the ONNX graph; `auto` is the one that the model was calibrated with."
+        "auto",
+        description="Of the ONNX graph; `auto` is the one that the model was calibrated with; on a GPU, `fp16` where "
+        "the model has it, or else `fp32`.",
     )
-    device: str = Field("cpu", description="Device of the torch runtime, such as `cuda:0`.")
+    device: str = Field("cpu", description="Where the network is computed: `cpu`, or a GPU such as `cuda:0`.")
     threads: int = Field(
         default_factory=lambda: min(256, available_cpus()),
         ge=1,

@@ -1,37 +1,51 @@
-"""Inference through ONNX Runtime on the CPU."""
+"""Inference through ONNX Runtime, on the CPU or a GPU."""
+
+import sys
+from contextlib import redirect_stdout
+from typing import Any
 
 import numpy as np
 import onnxruntime
 
 from plant_disease.bundle import Bundle
-from plant_disease.errors import BundleError
+from plant_disease.errors import BundleError, RuntimeUnavailable
 from plant_disease.images import Pixels
-from plant_disease.manifest import ONNX_FILE, ONNX_INT8_FILE, Precision
+from plant_disease.manifest import ONNX_FILE, ONNX_FP16_FILE, ONNX_INT8_FILE, Precision
 from plant_disease.runtimes import Output
 
 _OUTPUTS = ["logits", "features"]
+_GRAPHS: dict[Precision, str] = {"fp32": ONNX_FILE, "fp16": ONNX_FP16_FILE, "int8": ONNX_INT8_FILE}
+_CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
 class OnnxRuntime:
-    """A bundle's `model.onnx` or `model.int8.onnx` in an inference session."""
+    """One of a bundle's graphs in an inference session."""
 
-    def __init__(self, bundle: Bundle, *, threads: int, precision: Precision) -> None:
+    def __init__(self, bundle: Bundle, *, threads: int, precision: Precision, device: str = "cpu") -> None:
+        providers = _providers(device)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         # A pool that spins between requests burns the CPU quota that the next request needs.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
-        path = bundle.fetch(ONNX_INT8_FILE if precision == "int8" else ONNX_FILE)
+        path = bundle.fetch(_GRAPHS[precision])
         manifest = bundle.manifest
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
+            # It would go on on the CPU if the GPU failed, many times slower, and tell nobody.
+            self._session.disable_fallback()
             self._input = self._session.get_inputs()[0].name
             # A first run shows whether the graph is what the manifest says, and readies its buffers.
             logits, _ = self.run(np.zeros((1, manifest.input.size, manifest.input.size, 3), np.uint8))
         except Exception as error:
             # onnxruntime raises a dozen classes of its own without a common base.
             raise BundleError(f"ONNX Runtime cannot run the model of version {manifest.version}: {error}") from error
+        if device != "cpu" and _CUDA not in self._session.get_providers():
+            raise RuntimeUnavailable(
+                f"ONNX Runtime cannot use the device {device!r}: there is no such GPU, or its driver, CUDA or cuDNN is "
+                "missing. Its own message is above."
+            )
         if logits.shape != (1, len(manifest.classes)):
             raise BundleError(
                 f"The graph of version {manifest.version} gives {logits.shape[-1]} logits "
@@ -42,3 +56,22 @@ class OnnxRuntime:
         """See `Runtime.run`."""
         logits, features = self._session.run(_OUTPUTS, {self._input: batch})
         return Output(logits, features)
+
+
+def _providers(device: str) -> list[Any]:
+    if device == "cpu":
+        return [_CPU]
+    kind, _, index = device.partition(":")
+    index = index or "0"
+    if kind != "cuda" or not (index.isascii() and index.isdecimal()):
+        raise RuntimeUnavailable(f"ONNX Runtime cannot use the device {device!r}: it is cpu, cuda, or such as cuda:1.")
+    if _CUDA not in onnxruntime.get_available_providers():
+        raise RuntimeUnavailable(
+            f"ONNX Runtime cannot use the device {device!r}: its package here is the one for CPUs. Run: "
+            'pip uninstall onnxruntime && pip install "onnxruntime-gpu[cuda,cudnn]", or set PLANT_RUNTIME=torch.'
+        )
+    with redirect_stdout(sys.stderr):
+        # From the packages of pip, where they are; it prints what is not there.
+        onnxruntime.preload_dlls()
+    # Exhaustive, the default, tries all algorithms anew for each number of photos, which takes seconds.
+    return [(_CUDA, {"device_id": index, "cudnn_conv_algo_search": "HEURISTIC"}), _CPU]

@@ -21,6 +21,7 @@ from plant_disease.images import Pixels
 from plant_disease.manifest import (
     MANIFEST_FILE,
     ONNX_FILE,
+    ONNX_FP16_FILE,
     ONNX_INT8_FILE,
     WEIGHTS_FILE,
     Calibration,
@@ -38,17 +39,17 @@ from plant_disease.training.data import TrainingSet, hard_views
 from plant_disease.training.fit import MEAN, RUN_FILE, STD
 from plant_disease.training.folders import Gathered, gather, pixels
 from plant_disease.training.metrics import expected_calibration_error, top_k_accuracy
-from plant_disease.training.quantise import quantise
+from plant_disease.training.quantise import halve, quantise
 from plant_disease.training.recipe import Recipe
 
 PARITY = 1e-3
 """Largest difference between the logits of the two runtimes that an export accepts."""
 
-INT8_LOSS = 0.003
-"""Share of the photos kept back that int8 may get wrong beyond those that float32 does."""
+COARSER_LOSS = 0.003
+"""Share of the photos kept back that int8 and fp16 may get wrong beyond those that float32 does."""
 
-INT8_AGREEMENT = 0.99
-"""Share of the photos kept back on which both must name the same class."""
+COARSER_AGREEMENT = 0.99
+"""Share of the photos kept back on which they must name the same class as float32."""
 
 _PARITY_PHOTOS = 32
 _CALIBRATION_PHOTOS = 256
@@ -63,7 +64,8 @@ def export(run: Path, data: Path, models: Path, version: str, *, name: str) -> B
     """Export a training run as `models/<version>`, calibrated on the photos that the run kept back.
 
     The folder appears whole or not at all, and only after both runtimes gave the same logits for real photos. The
-    int8 graph is in it, and served, where it is as good as the float32 one (INT8_LOSS, INT8_AGREEMENT).
+    int8 graph is in it, and served on CPUs, where it is as good as the float32 one (COARSER_LOSS, COARSER_AGREEMENT);
+    likewise the fp16 graph, for GPUs.
 
     Raises:
         ExportError: the run cannot be read, the version exists already, or the runtimes disagree.
@@ -103,9 +105,9 @@ def export(run: Path, data: Path, models: Path, version: str, *, name: str) -> B
         write_head(staged / WEIGHTS_FILE, staged / HEAD_FILE)
         bundle = write_manifest(staged, draft)
         check_parity(bundle, _spread(holdout.leaves, _PARITY_PHOTOS))
-        bundle, comparison = _quantised(staged, bundle, holdout)
+        bundle, comparisons = _with_coarser(staged, bundle, holdout)
         manifest = _calibrated(bundle, holdout)
-        metrics = {**manifest.metrics, "int8": comparison, "training": _training_notes(recipe, photos)}
+        metrics = {**manifest.metrics, **comparisons, "training": _training_notes(recipe, photos)}
         write_manifest(staged, manifest.model_copy(update={"metrics": metrics}))
         for file in staged.iterdir():
             file.chmod(0o644)  # safetensors writes files that only their owner can read
@@ -198,18 +200,27 @@ class _Holdout:
         self.non_leaves = np.concatenate([plain_scenes, *(hard_views(scenes, augment, seed) for seed in range(3))])
 
 
-def _quantised(staged: Path, bundle: Bundle, holdout: _Holdout) -> tuple[Bundle, JsonValue]:
-    """Add the int8 graph and serve it, if it is as good; with how it compares."""
+def _with_coarser(staged: Path, bundle: Bundle, holdout: _Holdout) -> tuple[Bundle, dict[str, JsonValue]]:
+    """Add the int8 and the fp16 graph, each if it is as good, and serve int8; with how they compare."""
+    files: dict[PrecisionName, str] = {"int8": ONNX_INT8_FILE, "fp16": ONNX_FP16_FILE}
     quantise(staged / ONNX_FILE, staged / ONNX_INT8_FILE, _spread(holdout.leaves, _CALIBRATION_PHOTOS))
-    both = write_manifest(staged, bundle.manifest)
-    exact, coarse = (_outputs(both, p, holdout.leaves).logits.argmax(axis=1) for p in ("fp32", "int8"))
-    loss = float((exact == holdout.labels).mean() - (coarse == holdout.labels).mean())
-    agreement = float((exact == coarse).mean())
-    comparison: JsonValue = {"photos": len(exact), "top_1_lost": round(loss, 4), "agreement": round(agreement, 4)}
-    if loss <= INT8_LOSS and agreement >= INT8_AGREEMENT:
-        return write_manifest(staged, bundle.manifest.model_copy(update={"precision": "int8"})), comparison
-    (staged / ONNX_INT8_FILE).unlink()
-    return write_manifest(staged, bundle.manifest), comparison
+    halve(staged / ONNX_FILE, staged / ONNX_FP16_FILE)
+    all_of_them = write_manifest(staged, bundle.manifest)
+    exact = _outputs(all_of_them, "fp32", holdout.leaves).logits.argmax(axis=1)
+    comparisons: dict[str, JsonValue] = {}
+    for precision, file in files.items():
+        coarse = _outputs(all_of_them, precision, holdout.leaves).logits.argmax(axis=1)
+        loss = float((exact == holdout.labels).mean() - (coarse == holdout.labels).mean())
+        agreement = float((exact == coarse).mean())
+        comparisons[precision] = {
+            "photos": len(exact),
+            "top_1_lost": round(loss, 4),
+            "agreement": round(agreement, 4),
+        }
+        if loss > COARSER_LOSS or agreement < COARSER_AGREEMENT:
+            (staged / file).unlink()
+    served = "int8" if (staged / ONNX_INT8_FILE).exists() else "fp32"
+    return write_manifest(staged, bundle.manifest.model_copy(update={"precision": served})), comparisons
 
 
 def _calibrated(bundle: Bundle, holdout: _Holdout) -> Manifest:

@@ -1,7 +1,8 @@
-"""From float32 to int8: a graph a third the size and up to twice as quick."""
+"""From float32 to what computes faster: int8 on CPUs, half precision on GPUs."""
 
 import logging
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy.typing as npt
 import onnx
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
+from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from plant_disease.images import Pixels
 
@@ -51,6 +53,13 @@ def quantise(graph: Path, target: Path, photos: Pixels) -> None:
             )
     finally:
         root.setLevel(previous)
+
+
+def halve(graph: Path, target: Path) -> None:
+    """Write the float16 graph of a float32 one, half the size, with the same inputs and float32 outputs."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # one warning for each weight too small for float16
+        onnx.save(convert_float_to_float16(onnx.load(str(graph)), keep_io_types=True), str(target))
 
 
 def _first_nodes(model: onnx.ModelProto) -> list[str]:
