@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 import boto3
+import httpx
 import pytest
 
 from plant_disease import keys
@@ -31,6 +32,19 @@ def _logs_of_servers() -> Iterator[None]:
     yield
     for process in processes.running:
         print(f"--- {process.url}\n{process.log()[before.get(process, 0) :]}")
+
+
+@pytest.fixture
+def unharmed(server: processes.Process) -> Iterator[None]:
+    """Whatever was done to the module's server, it serves the next one, and has noticed nothing to look at."""
+    before = len(server.log())
+    yield
+    answer = httpx.post(
+        f"{server.url}/predict", content=leaf(), headers={"content-type": "image/jpeg"}, trust_env=False
+    )
+    assert answer.status_code == 200
+    assert "ERROR" not in server.log()[before:]
+    assert "Traceback" not in server.log()[before:]
 
 
 @pytest.fixture(scope="session")

@@ -3,9 +3,9 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, asynccontextmanager, suppress
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import httpx
@@ -14,74 +14,20 @@ import pytest
 from tests.functions import processes
 from tests.functions.photos import form, huge, leaf
 from tests.functions.processes import Process
+from tests.functions.wire import Wire, connect, head
 
 JPEG = {"content-type": "image/jpeg"}
 MB = 1024 * 1024
 BODY_TIMEOUT_S = 1
+CHUNK = b"10000\r\n" + bytes(0x10000) + b"\r\n"
+
+pytestmark = pytest.mark.usefixtures("unharmed")
 
 
 @pytest.fixture(scope="module")
 def server(folder: Path) -> Iterator[Process]:
     with processes.container(folder, PLANT_BODY_TIMEOUT_S=str(BODY_TIMEOUT_S), PLANT_MODEL_LOADING="eager") as process:
         yield process
-
-
-@pytest.fixture(autouse=True)
-def _unharmed(server: Process) -> Iterator[None]:
-    """Whatever was done to it, the server serves the next one, and has noticed nothing that anyone must look at."""
-    before = len(server.log())
-    yield
-    assert httpx.post(f"{server.url}/predict", content=leaf(), headers=JPEG, trust_env=False).status_code == 200
-    assert "ERROR" not in server.log()[before:]
-    assert "Traceback" not in server.log()[before:]
-
-
-class Wire:
-    """A connection on which anything can be said."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader = reader
-        self.writer = writer
-
-    async def say(self, data: bytes) -> None:
-        self.writer.write(data)
-        await self.writer.drain()
-
-    async def head(self) -> tuple[int, dict[str, str]]:
-        """Status and headers of the next answer."""
-        raw = await self.reader.readuntil(b"\r\n\r\n")
-        first, *lines = raw.decode().strip().split("\r\n")
-        return int(first.split()[1]), {k.lower(): v for k, v in (line.split(": ", 1) for line in lines)}
-
-    async def answer(self) -> tuple[int, dict[str, str], bytes]:
-        """The next answer, whole."""
-        status, headers = await self.head()
-        return status, headers, await self.reader.readexactly(int(headers["content-length"]))
-
-    async def closed(self, within_s: float) -> None:
-        """Wait until the server has closed the connection."""
-        async with asyncio.timeout(within_s):
-            # Whoever is still sending hears of it in one way or another.
-            with suppress(ConnectionError):
-                while await self.reader.read(65536):
-                    pass
-
-
-@asynccontextmanager
-async def connect(server: Process) -> AsyncIterator[Wire]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    try:
-        yield Wire(reader, writer)
-    finally:
-        writer.close()
-
-
-def head(*headers: str, path: str = "/predict", media_type: str = "image/jpeg") -> bytes:
-    lines = (f"POST {path} HTTP/1.1", "Host: x", f"Content-Type: {media_type}", *headers)
-    return "\r\n".join(lines).encode() + b"\r\n\r\n"
-
-
-CHUNK = b"10000\r\n" + bytes(0x10000) + b"\r\n"
 
 
 def test_a_body_that_stops_coming(server: Process) -> None:
@@ -91,11 +37,11 @@ def test_a_body_that_stops_coming(server: Process) -> None:
             await wire.say(head(framing))
             await wire.say(piece)
             status, headers, body = await wire.answer()
-            assert time.monotonic() - start == pytest.approx(BODY_TIMEOUT_S, abs=0.7)
+            assert BODY_TIMEOUT_S - 0.1 < time.monotonic() - start < BODY_TIMEOUT_S + 5
             assert (status, b'"body_timeout"' in body) == (408, True)
             assert headers["connection"] == "close"
             assert headers["content-type"] == "application/problem+json"
-            await wire.closed(2)
+            await wire.closed(5)
 
     async def both() -> None:
         await asyncio.gather(
@@ -129,8 +75,8 @@ def test_a_body_that_trickles(server: Process, media_type: str) -> None:
             trickling = asyncio.create_task(trickle())
             status, headers, _ = await wire.answer()
             assert (status, headers["connection"]) == (408, "close")
-            await wire.closed(2)
-            assert time.monotonic() - start < BODY_TIMEOUT_S + 3
+            await wire.closed(5)
+            assert time.monotonic() - start < BODY_TIMEOUT_S + 5
             trickling.cancel()
             await asyncio.gather(trickling, return_exceptions=True)
 
@@ -153,7 +99,7 @@ async def flooded_until_refused(server: Process, wire: Wire, expected: int) -> i
     async with asyncio.timeout(10):
         status, headers, _ = await wire.answer()
     assert (status, headers["connection"]) == (expected, "close")
-    await wire.closed(3)
+    await wire.closed(5)
     flooding.cancel()
     await asyncio.gather(flooding, return_exceptions=True)
     return most
@@ -203,12 +149,11 @@ def test_a_form_without_end(server: Process) -> None:
 def test_an_announced_body_that_is_too_large(server: Process, announced: int) -> None:
     async def run() -> None:
         async with connect(server) as wire:
-            start = time.monotonic()
             await wire.say(head(f"Content-Length: {announced}"))
+            # Not 408: nobody waited for it.
             status, headers, body = await wire.answer()
-            assert time.monotonic() - start < 0.5
             assert (status, b"body_too_large" in body, headers["connection"]) == (413, True, "close")
-            await wire.closed(2)
+            await wire.closed(5)
 
     asyncio.run(run())
 
@@ -219,7 +164,7 @@ def test_whoever_waits_to_be_asked_is_not_asked(server: Process) -> None:
             await wire.say(head(f"Content-Length: {40 * MB}", "Expect: 100-continue"))
             status, headers, _ = await wire.answer()
             assert (status, headers["connection"]) == (413, "close")
-            await wire.closed(0.5)
+            await wire.closed(5)
         async with connect(server) as wire:
             await wire.say(head(f"Content-Length: {len(leaf())}", "Expect: 100-continue"))
             assert (await wire.head())[0] == 100
@@ -238,7 +183,7 @@ def test_the_answer_is_not_lost_to_a_reset(server: Process) -> None:
             await wire.say(body)
             await asyncio.sleep(0.2)
             assert (await wire.answer())[0] == 413
-            await wire.closed(2)
+            await wire.closed(5)
 
     asyncio.run(run())
 
@@ -278,124 +223,6 @@ def test_a_client_that_goes_away_before_the_answer(server: Process) -> None:
             await wire.say(head(f"Content-Length: {len(huge())}", "X-Request-Id: impatient") + huge())
             await asyncio.sleep(0.05)
         await asyncio.to_thread(server.log_line, "impatient")
-
-    asyncio.run(run())
-
-
-FLOODS = {
-    "the path": (b"GET /", b"a" * 66_000),
-    "a name": (b"GET / HTTP/1.1\r\n", b"a" * 66_000),
-    "a value": (b"GET / HTTP/1.1\r\na: ", b"a" * 66_000),
-    "headers": (b"GET / HTTP/1.1\r\n", b"a: b\r\n" * 11_000),
-    "lines before it": (b"", b"\r\n" * 33_000),
-    "trailers": (head("Transfer-Encoding: chunked") + b"1\r\n\0\r\n0\r\n", b"a: b\r\n" * 11_000),
-}
-
-
-@pytest.mark.parametrize("flood", FLOODS)
-def test_a_head_without_end(server: Process, flood: str) -> None:
-    begin, more = FLOODS[flood]
-    before = server.memory()
-
-    async def run() -> None:
-        async with connect(server) as wire:
-            # No more than is read before the answer: the reset that follows what is not read overtakes it.
-            await wire.say(begin)
-            await asyncio.sleep(0.1)
-            await wire.say(more[:65_600])
-            status, headers = await wire.head()
-            assert (status, headers["connection"]) == (400, "close")
-            await wire.closed(2)
-        async with connect(server) as wire, asyncio.timeout(20):
-            with suppress(ConnectionError):
-                await wire.say(begin)
-                while True:
-                    await wire.say(more)
-                    await asyncio.sleep(0)
-
-    asyncio.run(run())
-    assert server.memory() - before < 20 * MB
-
-
-def test_a_long_head(server: Process) -> None:
-    async def run() -> None:
-        async with connect(server) as wire:
-            for _ in range(3):
-                long = [f"X-Long-{number}: {'a' * 7000}" for number in range(2)]
-                await wire.say(head(*long, f"Content-Length: {len(leaf())}") + leaf())
-                assert (await wire.answer())[0] == 200
-
-    asyncio.run(run())
-
-
-def test_many_requests_at_once(server: Process) -> None:
-    """Sent without waiting for answers: no more of them are read than can be answered."""
-    request = b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n"
-    before = server.memory()
-
-    async def run() -> None:
-        async with connect(server) as wire:
-            await wire.say(request * 100)
-            for _ in range(100):
-                assert (await wire.answer())[0] == 200
-        async with connect(server) as wire:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(3):
-                    while True:
-                        await wire.say(request * 1000)
-
-    asyncio.run(run())
-    assert server.memory() - before < 20 * MB
-
-
-def test_an_answer_is_not_lost_to_nonsense_behind_it(server: Process) -> None:
-    async def run() -> None:
-        async with connect(server) as wire:
-            await wire.say(b"GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n\0nonsense\r\n\r\n")
-            assert (await wire.answer())[0] == 200
-
-    asyncio.run(run())
-
-
-def test_trailers_are_no_headers(server: Process) -> None:
-    async def run() -> None:
-        async with connect(server) as wire:
-            body = b"%x\r\n" % len(leaf()) + leaf() + b"\r\n0\r\nX-Request-Id: from-a-trailer\r\n\r\n"
-            await wire.say(head("Transfer-Encoding: chunked") + body)
-            status, headers, _ = await wire.answer()
-            assert (status, headers["x-request-id"] == "from-a-trailer") == (200, False)
-
-    asyncio.run(run())
-
-
-def test_another_protocol_is_not_spoken(server: Process) -> None:
-    # https://www.rfc-editor.org/rfc/rfc9110#section-7.8: a server may ignore an Upgrade. curl --http2 sends this one.
-    async def run() -> None:
-        for protocol in ("h2c", "websocket"):
-            asking = head("Connection: Upgrade, X-Not", f"Upgrade: {protocol}", f"Content-Length: {len(leaf())}")
-            for cut in (0, 20, len(asking) - 3, len(asking), len(asking) + 1000):
-                async with connect(server) as wire:
-                    for _ in range(2):
-                        await wire.say((asking + leaf())[:cut])
-                        await asyncio.sleep(0.01)
-                        await wire.say((asking + leaf())[cut:])
-                        assert (await wire.answer())[0] == 200
-
-    asyncio.run(run())
-
-
-def test_nonsense_instead_of_http(server: Process) -> None:
-    async def run() -> None:
-        for nonsense in (
-            b"\x16\x03\x01\x02\0\1\0\1\xfc\3\3",
-            b"GET\r\n\r\n",
-            b"\0" * 5000,
-            b"A" * 100_000 + b"\r\n\r\n",
-        ):
-            async with connect(server) as wire:
-                await wire.say(nonsense)
-                assert (await wire.head())[0] == 400
-                await wire.closed(2)
 
     asyncio.run(run())
 
