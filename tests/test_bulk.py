@@ -154,7 +154,7 @@ def plan_of(tmp_path: Path) -> Callable[..., tuple[Plan, Store]]:
             model=bundle.sha256,
             model_version=bundle.manifest.version,
             runtime="onnx",
-            precision="auto",
+            precision="int8",
             top_k=3,
             crops=(),
             shard_size=size,
@@ -173,7 +173,6 @@ def worker(plan: Plan, store: Store, **changes: Any) -> Worker:
         "model_uri": None,
         "runtime": "onnx",
         "device": "cpu",
-        "precision": "auto",
         "threads": 1,
         "chunk": 4,
         "cache": settings.model_cache,
@@ -437,6 +436,22 @@ def test_misuse(
         assert ended.value.code == code, said
         assert text in said
     assert not (tmp_path / "new").exists()
+
+
+def test_not_resumed_on_a_device_that_computes_otherwise(
+    leaves: Path,
+    plan_of: Callable[..., tuple[Plan, Store]],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    plan_of(leaves, size=5)
+    monkeypatch.setenv("PLANT_DEVICE", "cuda:0")
+    monkeypatch.setattr(sys, "argv", ["plant-disease", "bulk", str(leaves), str(tmp_path / "out"), "--shard-size", "5"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert "precision 'int8', not 'fp32'" in unspaced(capsys.readouterr().err)
 
 
 def without_ray(program: str) -> subprocess.CompletedProcess[str]:

@@ -1,9 +1,11 @@
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from plant_disease import images
@@ -11,7 +13,8 @@ from plant_disease.bundle import Bundle, describe_file, open_bundle
 from plant_disease.errors import BundleError, RuntimeUnavailable
 from plant_disease.images import Pixels
 from plant_disease.manifest import ONNX_FILE, ONNX_FP16_FILE, ONNX_INT8_FILE, WEIGHTS_FILE
-from plant_disease.runtimes import PrecisionName, RuntimeName, open_runtime
+from plant_disease.runtimes import PrecisionName, RuntimeName, open_runtime, precision_of
+from plant_disease.runtimes.joined import JoinedRuntime
 from plant_disease.settings import bundled_models
 from tests.bundles import write_bundle
 from tests.samples import LEAVES
@@ -53,8 +56,9 @@ def test_int8_is_served_and_names_what_fp32_names(bundle: Bundle) -> None:
 
 def test_half_precision_names_what_fp32_names(bundle: Bundle, batch: Pixels, tmp_path: Path) -> None:
     from plant_disease.training.export import write_manifest
-    from plant_disease.training.quantise import halve
+    from plant_disease.training.quantise import halve, largest_activation
 
+    assert 200 < largest_activation(bundle.fetch(ONNX_FILE), batch[:2]) < 1000, "the pixels are among them"
     folder = tmp_path / "models" / bundle.manifest.version
     folder.mkdir(parents=True)
     shutil.copy(bundle.fetch(ONNX_FILE), folder / ONNX_FILE)
@@ -65,6 +69,21 @@ def test_half_precision_names_what_fp32_names(bundle: Bundle, batch: Pixels, tmp
     assert half.logits.dtype == half.features.dtype == np.float32
     assert 0 < np.abs(half.logits - exact.logits).max() < 0.1
     assert (half.logits.argmax(axis=1) == exact.logits.argmax(axis=1)).all()
+
+
+def test_an_activation_beyond_half_precision_is_seen_in_the_exact_graph(tmp_path: Path, batch: Pixels) -> None:
+    import torch
+
+    from plant_disease.architectures import build
+    from plant_disease.manifest import Input
+    from plant_disease.training.export import write_graph
+    from plant_disease.training.quantise import largest_activation
+
+    network = build("efficientnet_lite0", 3)
+    with torch.no_grad():
+        next(network.parameters()).mul_(1e6)
+    write_graph(network, Input(size=224, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)), tmp_path / ONNX_FILE)
+    assert largest_activation(tmp_path / ONNX_FILE, batch[:1]) > 65_504
 
 
 @pytest.mark.parametrize(("precision", "file"), [("int8", ONNX_INT8_FILE), ("fp16", ONNX_FP16_FILE)])
@@ -153,15 +172,71 @@ def test_a_graph_with_other_classes_than_the_manifest_is_refused(bundle: Bundle,
 
 
 @pytest.mark.parametrize("runtime", ["onnx", "torch"])
-@pytest.mark.parametrize("device", ["cuda:7", "cuda", "cuda:x", "gpu", ""])
+@pytest.mark.parametrize("device", ["cuda:99", "cuda:x", "gpu", ""])
 def test_a_device_that_is_not_there_is_named(bundle: Bundle, runtime: RuntimeName, device: str) -> None:
     with pytest.raises(RuntimeUnavailable, match=f"'{device}'"):
         open_runtime(runtime, bundle, threads=1, device=device)
 
 
-def test_what_to_install_for_a_gpu_is_said(bundle: Bundle) -> None:
-    with pytest.raises(RuntimeUnavailable, match="onnxruntime-gpu"):
-        open_runtime("onnx", bundle, threads=1, device="cuda:0")
+def test_onnx_runtime_does_not_compute_on_the_cpu_instead(bundle: Bundle, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its package for CPUs is told to be the one for GPUs: like that one without a driver, it warns and goes on."""
+    if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
+        with pytest.raises(RuntimeUnavailable, match="onnxruntime-gpu"):
+            open_runtime("onnx", bundle, threads=1, device="cuda:99")
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    with pytest.raises(RuntimeUnavailable, match=r"'cuda:99'.*no such GPU"):
+        open_runtime("onnx", bundle, threads=1, device="cuda:99", precision="fp32")
+    with pytest.raises(RuntimeUnavailable, match="int8 is for CPUs"):
+        open_runtime("onnx", bundle, threads=1, device="cuda:99", precision="int8")
+
+
+def test_sessions_on_a_gpu(bundle: Bundle, batch: Pixels, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is none here: the sessions that are asked for are opened on the CPU instead."""
+    exact = open_runtime("onnx", bundle, threads=1, precision="fp32").run(batch)
+    opened = []
+
+    class Session(onnxruntime.InferenceSession):  # type: ignore[misc]
+        def __init__(self, path: str, options: object, *, providers: list[object], enable_fallback: int) -> None:
+            opened.append((Path(path).name, providers[0], enable_fallback))
+            super().__init__(path, options, providers=["CPUExecutionProvider"])
+
+        def get_providers(self) -> list[str]:
+            return ["CUDAExecutionProvider", "CPUExecutionProvider"]
+
+    monkeypatch.setattr(onnxruntime, "get_available_providers", lambda: ["CUDAExecutionProvider"])
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    runtime = open_runtime("onnx", bundle, threads=1, device="cuda:2")
+    assert opened == [(ONNX_FILE, ("CUDAExecutionProvider", {"device_id": "2"}), 0)] * 3
+    assert isinstance(runtime, JoinedRuntime)
+    assert np.abs(runtime.run(batch).logits - exact.logits).max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "asked", "has_fp16", "expected"),
+    [
+        ("onnx", "cpu", "auto", True, "int8"),
+        ("onnx", "cpu", "fp16", True, "fp16"),
+        ("onnx", "cuda:0", "auto", True, "fp16"),
+        ("onnx", "cuda:0", "auto", False, "fp32"),
+        ("onnx", "cuda:0", "fp32", True, "fp32"),
+        ("torch", "cpu", "auto", True, "fp32"),
+        ("torch", "cuda", "fp32", False, "fp16"),
+    ],
+)
+def test_what_is_computed_in(
+    bundle: Bundle, name: RuntimeName, device: str, asked: PrecisionName, has_fp16: bool, expected: str
+) -> None:
+    files = bundle.manifest.files | ({ONNX_FP16_FILE: bundle.manifest.files[ONNX_FILE]} if has_fp16 else {})
+    changed = replace(bundle, manifest=bundle.manifest.model_copy(update={"files": files}))
+    assert precision_of(name, changed, device=device, precision=asked) == expected
+
+
+def test_torch_on_a_device_of_its_own_joins_requests(bundle: Bundle, batch: Pixels) -> None:
+    runtime = open_runtime("torch", bundle, threads=1, device="cpu:0")
+    assert isinstance(runtime, JoinedRuntime)
+    alone = open_runtime("torch", bundle, threads=1)
+    assert not isinstance(alone, JoinedRuntime)
+    assert np.abs(runtime.run(batch).logits - alone.run(batch).logits).max() < 1e-3
 
 
 def test_the_bundle_holds_no_pickle(bundle: Bundle) -> None:

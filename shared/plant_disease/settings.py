@@ -282,6 +282,11 @@ class Settings(BaseSettings):
         "See [telemetry.md](telemetry.md).",
     )
 
+    @property
+    def torch_device(self) -> str:
+        """Where torch computes if it explains: a GPU of ONNX Runtime need not be one of torch's."""
+        return self.device if self.runtime == "torch" else "cpu"
+
 
 def read_settings() -> Settings:
     """The settings of the environment.

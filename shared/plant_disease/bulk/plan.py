@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from plant_disease.containers import SUFFIXES
 from plant_disease.errors import ConfigurationError, NotFound, PreconditionFailed
 from plant_disease.manifest import File
+from plant_disease.runtimes import PrecisionName
 from plant_disease.storage import ABSENT, Store
 
 PLAN_FILE = "plan.json"
@@ -27,7 +28,7 @@ class Terms(BaseModel):
         model: sha256 of the model's manifest.
         model_version: for people, and to find it.
         runtime: `onnx` or `torch`.
-        precision: of the ONNX graph.
+        precision: see `runtimes.precision_of`.
         top_k: how many classes are named.
         crops: all plants are of these.
         shard_size: photos of a shard; the last may have fewer.
@@ -39,7 +40,7 @@ class Terms(BaseModel):
     model: str
     model_version: str
     runtime: str
-    precision: str
+    precision: PrecisionName
     top_k: int
     crops: tuple[str, ...]
     shard_size: int

@@ -16,7 +16,7 @@ from plant_disease.classifier import Classifier, Decision
 from plant_disease.cli import models
 from plant_disease.cli.output import Json, ModelUri, Version, console, counting, errors_console, finding, print_json
 from plant_disease.errors import ConfigurationError
-from plant_disease.runtimes import open_runtime
+from plant_disease.runtimes import open_runtime, precision_of
 from plant_disease.settings import Settings, bundled_models, read_settings
 from plant_disease.storage import Store, open_store
 
@@ -69,7 +69,6 @@ def bulk(
         model_uri=_named(settings, model_uri),
         runtime=settings.runtime,
         device=settings.device,
-        precision=settings.precision,
         threads=cpus,
         chunk=settings.batch_chunk,
         cache=settings.model_cache,
@@ -132,7 +131,7 @@ def _terms(
         model=bundle.sha256,
         model_version=bundle.manifest.version,
         runtime=settings.runtime,
-        precision=settings.precision,
+        precision=precision_of(settings.runtime, bundle, device=settings.device, precision=settings.precision),
         top_k=top_k,
         crops=tuple(crops),
         shard_size=shard_size,

@@ -92,7 +92,7 @@ def kind_of(out: Path) -> PictureKind:
 def explainer_of(model: Classifier) -> Explainer:
     """What explains this classifier, as the environment has it."""
     settings = read_settings()
-    return Explainer(model.bundle, threads=settings.threads, device=settings.device)
+    return Explainer(model.bundle, threads=settings.threads, device=settings.torch_device)
 
 
 def write_picture(explained: Explanation, out: Path) -> bool:

@@ -4,6 +4,7 @@ Two of them with one interface: `onnx` serves (quick to start, small), `torch` c
 run on GPUs. Neither is imported before it is asked for.
 """
 
+from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
@@ -16,6 +17,9 @@ from plant_disease.manifest import ONNX_FP16_FILE, Precision
 RuntimeName = Literal["onnx", "torch"]
 PrecisionName = Literal["auto", "fp32", "fp16", "int8"]
 Floats = npt.NDArray[np.float32]
+
+_PASSES = (1, 8, 32)
+"""Photos in a forward pass on a GPU."""
 
 
 class Output(NamedTuple):
@@ -48,31 +52,48 @@ def open_runtime(
         threads: for one forward pass.
         device: `cpu`, or a GPU such as `cuda:0`; for torch any torch device. What several threads ask of a GPU at the
             same time goes through it together.
-        precision: of the ONNX graph; `auto` is what the bundle was calibrated with, and on a GPU fp16 if the bundle has
-            it, or else fp32. torch computes in fp32, and on CUDA in fp16.
+        precision: see `precision_of`.
 
     Raises:
         RuntimeUnavailable: its package is not installed, or the device is not there.
         BundleError, StorageError: the network could not be fetched; BundleError also if it has no such precision.
     """
-    runtime: Runtime
     if name == "torch":
         from plant_disease.runtimes.torch import TorchRuntime
 
         runtime = TorchRuntime(bundle, threads=threads, device=device)
+        if device == "cpu":
+            return runtime
+        by_photos: dict[int, Runtime] = dict.fromkeys(_PASSES, runtime)
     else:
         from plant_disease.runtimes.onnx import OnnxRuntime
 
-        graph = _best_precision(bundle, device) if precision == "auto" else precision
-        runtime = OnnxRuntime(bundle, threads=threads, precision=graph, device=device)
-    if device == "cpu":
-        return runtime
+        open_graph = partial(
+            OnnxRuntime,
+            bundle,
+            threads=threads,
+            device=device,
+            precision=precision_of(name, bundle, device=device, precision=precision),
+        )
+        if device == "cpu":
+            return open_graph()
+        # One for each number of photos: on a GPU a session plans anew whenever that changes.
+        by_photos = {photos: open_graph() for photos in _PASSES}
     from plant_disease.runtimes.joined import JoinedRuntime
 
-    return JoinedRuntime(runtime)
+    return JoinedRuntime(by_photos, size=bundle.manifest.input.size)
 
 
-def _best_precision(bundle: Bundle, device: str) -> Precision:
+def precision_of(name: RuntimeName, bundle: Bundle, *, device: str, precision: PrecisionName) -> Precision:
+    """What a runtime computes in.
+
+    torch in fp32, and on CUDA in fp16. ONNX Runtime in what is asked for; `auto` is what the bundle was calibrated
+    with, and on a GPU fp16 if the bundle has it, or else fp32.
+    """
+    if name == "torch":
+        return "fp16" if device.startswith("cuda") else "fp32"
+    if precision != "auto":
+        return precision
     if device == "cpu":
         return bundle.manifest.precision
     return "fp16" if ONNX_FP16_FILE in bundle.manifest.files else "fp32"

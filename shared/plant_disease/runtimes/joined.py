@@ -1,8 +1,8 @@
-"""Forward passes of several threads, joined into one: a GPU takes hardly longer for many photos than for one."""
+"""Forward passes of several threads, joined into one: a GPU takes hardly longer for some photos than for one."""
 
-import threading
 from collections import deque
-from concurrent.futures import Future
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
@@ -12,48 +12,70 @@ from plant_disease.runtimes import Output, Runtime
 
 
 class JoinedRuntime:
-    """A runtime that computes together what is asked of it at the same time.
+    """Computes together what is asked for at the same time, in a thread of its own.
 
-    Nobody waits for company: what comes while the device is busy goes in one forward pass when it is free.
+    Nobody waits for company: what comes while the device is busy goes in one forward pass when it is free. All passes
+    are in one thread and of a few sizes, filled up with black photos, because cuDNN plans its convolutions anew for
+    each thread and number of photos, which can take longer than many passes.
 
     Args:
-        runtime: what computes; it is asked by one thread at a time.
-        most: photos in a forward pass. Only a single request with more of them has more.
+        runtimes: what computes a pass of so many photos. Each is run once, to be ready.
+        size: of a photo, in px.
     """
 
-    def __init__(self, runtime: Runtime, *, most: int = 64) -> None:
-        self._runtime = runtime
-        self._most = most
+    def __init__(self, runtimes: Mapping[int, Runtime], *, size: int) -> None:
+        self._runtimes = dict(sorted(runtimes.items()))
+        self._most = max(runtimes)
         self._waiting: deque[_Asked] = deque()
-        self._device = threading.Lock()
+        # Its thread ends when this object is gone.
+        self._device = ThreadPoolExecutor(1, thread_name_prefix="device")
+        for photos, runtime in self._runtimes.items():
+            self._device.submit(runtime.run, np.zeros((photos, size, size, 3), np.uint8)).result()
 
     def run(self, batch: Pixels) -> Output:
         """See `Runtime.run`."""
-        asked = _Asked(batch, Future())
-        self._waiting.append(asked)
-        with self._device:
-            # Whoever had the device before may have done it already; with many before it, it may take several passes.
-            while not asked.output.done():
-                self._run_next()
-        return asked.output.result()
+        asked = [self._ask(batch[begin : begin + self._most]) for begin in range(0, len(batch), self._most)]
+        logits, features = zip(*(each.result() for each in asked), strict=True)
+        return Output(np.concatenate(logits), np.concatenate(features))
 
-    def _run_next(self) -> None:
-        together = [self._waiting.popleft()]
-        photos = len(together[0].batch)
+    def _ask(self, batch: Pixels) -> Future[Output]:
+        output: Future[Output] = Future()
+        self._waiting.append(_Asked(batch, output))
+        self._device.submit(self._run_waiting)
+        return output
+
+    def _run_waiting(self) -> None:
+        together: list[_Asked] = []
+        photos = 0
         while self._waiting and photos + len(self._waiting[0].batch) <= self._most:
             together.append(self._waiting.popleft())
             photos += len(together[-1].batch)
+        # If none: they went with those before them.
+        if together:
+            self._answer(together)
+
+    def _answer(self, together: "list[_Asked]") -> None:
         try:
-            logits, features = self._runtime.run(np.concatenate([asked.batch for asked in together]))
+            logits, features = self._computed(np.concatenate([asked.batch for asked in together]))
         except BaseException as error:
-            for asked in together:
-                asked.output.set_exception(error)
+            if len(together) == 1:
+                together[0].output.set_exception(error)
+            else:
+                # It may have been too much at once. And what one of them is to blame for is not the others' fault.
+                for asked in together:
+                    self._answer([asked])
             return
         begin = 0
         for asked in together:
             end = begin + len(asked.batch)
-            asked.output.set_result(Output(logits[begin:end], features[begin:end]))
+            # Copies: whoever keeps one row would keep them all.
+            asked.output.set_result(Output(logits[begin:end].copy(), features[begin:end].copy()))
             begin = end
+
+    def _computed(self, photos: Pixels) -> Output:
+        size = next(size for size in self._runtimes if size >= len(photos))
+        black = np.zeros((size - len(photos), *photos.shape[1:]), np.uint8)
+        return self._runtimes[size].run(np.concatenate([photos, black]))
 
 
 class _Asked(NamedTuple):

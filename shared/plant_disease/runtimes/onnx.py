@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import redirect_stdout
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ class OnnxRuntime:
 
     def __init__(self, bundle: Bundle, *, threads: int, precision: Precision, device: str = "cpu") -> None:
         providers = _providers(device)
+        if device != "cpu" and precision == "int8":
+            raise RuntimeUnavailable("int8 is for CPUs. On a GPU, set PLANT_PRECISION=auto.")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -32,20 +35,18 @@ class OnnxRuntime:
         path = bundle.fetch(_GRAPHS[precision])
         manifest = bundle.manifest
         try:
-            self._session = onnxruntime.InferenceSession(str(path), options, providers=providers)
-            # It would go on on the CPU if the GPU failed, many times slower, and tell nobody.
-            self._session.disable_fallback()
+            # Without a fallback: where a GPU fails, it would go on on the CPU, many times slower, and tell nobody.
+            self._session = onnxruntime.InferenceSession(str(path), options, providers=providers, enable_fallback=0)
+            if self._session.get_providers()[0] != providers[0][0]:
+                raise RuntimeError("there is no such GPU, or its driver, CUDA or cuDNN is missing. The log has more.")
             self._input = self._session.get_inputs()[0].name
             # A first run shows whether the graph is what the manifest says, and readies its buffers.
             logits, _ = self.run(np.zeros((1, manifest.input.size, manifest.input.size, 3), np.uint8))
         except Exception as error:
             # onnxruntime raises a dozen classes of its own without a common base.
+            if device != "cpu":
+                raise RuntimeUnavailable(f"ONNX Runtime cannot use the device {device!r}: {error}") from error
             raise BundleError(f"ONNX Runtime cannot run the model of version {manifest.version}: {error}") from error
-        if device != "cpu" and _CUDA not in self._session.get_providers():
-            raise RuntimeUnavailable(
-                f"ONNX Runtime cannot use the device {device!r}: there is no such GPU, or its driver, CUDA or cuDNN is "
-                "missing. Its own message is above."
-            )
         if logits.shape != (1, len(manifest.classes)):
             raise BundleError(
                 f"The graph of version {manifest.version} gives {logits.shape[-1]} logits "
@@ -58,20 +59,24 @@ class OnnxRuntime:
         return Output(logits, features)
 
 
-def _providers(device: str) -> list[Any]:
+def _providers(device: str) -> list[tuple[str, dict[str, Any]]]:
     if device == "cpu":
-        return [_CPU]
+        return [(_CPU, {})]
     kind, _, index = device.partition(":")
     index = index or "0"
     if kind != "cuda" or not (index.isascii() and index.isdecimal()):
         raise RuntimeUnavailable(f"ONNX Runtime cannot use the device {device!r}: it is cpu, cuda, or such as cuda:1.")
     if _CUDA not in onnxruntime.get_available_providers():
         raise RuntimeUnavailable(
-            f"ONNX Runtime cannot use the device {device!r}: its package here is the one for CPUs. Run: "
-            'pip uninstall onnxruntime && pip install "onnxruntime-gpu[cuda,cudnn]", or set PLANT_RUNTIME=torch.'
+            f"ONNX Runtime cannot use the device {device!r}: its package here is the one for CPUs. Put "
+            "onnxruntime-gpu in its place (docs/performance.md#on-a-gpu), or set PLANT_RUNTIME=torch."
         )
+    _load_cuda()
+    return [(_CUDA, {"device_id": index}), (_CPU, {})]
+
+
+@cache
+def _load_cuda() -> None:
+    """From the packages of pip, where they are. Once: meanwhile all of the process writes to standard error."""
     with redirect_stdout(sys.stderr):
-        # From the packages of pip, where they are; it prints what is not there.
         onnxruntime.preload_dlls()
-    # Exhaustive, the default, tries all algorithms anew for each number of photos, which takes seconds.
-    return [(_CUDA, {"device_id": index, "cudnn_conv_algo_search": "HEURISTIC"}), _CPU]

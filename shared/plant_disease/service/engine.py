@@ -211,7 +211,7 @@ class Engine:
 
     def _explainer_of(self, bundle: Bundle) -> Explainer:
         if self._explainer is None or self._explainer.bundle is not bundle:
-            self._explainer = Explainer(bundle, threads=self.settings.threads, device=self.settings.device)
+            self._explainer = Explainer(bundle, threads=self.settings.threads, device=self.settings.torch_device)
         return self._explainer
 
     def _decode(self, encoded: Sequence[bytes], size: int) -> list[Photo]:

@@ -31,6 +31,7 @@ from plant_disease.manifest import (
     Input,
     LeafGate,
     Manifest,
+    Precision,
 )
 from plant_disease.runtimes import Output, PrecisionName, RuntimeName, open_runtime
 from plant_disease.training.augment import Augment
@@ -39,7 +40,7 @@ from plant_disease.training.data import TrainingSet, hard_views
 from plant_disease.training.fit import MEAN, RUN_FILE, STD
 from plant_disease.training.folders import Gathered, gather, pixels
 from plant_disease.training.metrics import expected_calibration_error, top_k_accuracy
-from plant_disease.training.quantise import halve, quantise
+from plant_disease.training.quantise import halve, largest_activation, quantise
 from plant_disease.training.recipe import Recipe
 
 PARITY = 1e-3
@@ -50,6 +51,9 @@ COARSER_LOSS = 0.003
 
 COARSER_AGREEMENT = 0.99
 """Share of the photos kept back on which they must name the same class as float32."""
+
+FP16_RANGE = 65_504 / 4
+"""Largest value that a layer may have on the photos kept back for fp16 to be made of it: float16 ends at 65,504."""
 
 _PARITY_PHOTOS = 32
 _CALIBRATION_PHOTOS = 256
@@ -65,7 +69,7 @@ def export(run: Path, data: Path, models: Path, version: str, *, name: str) -> B
 
     The folder appears whole or not at all, and only after both runtimes gave the same logits for real photos. The
     int8 graph is in it, and served on CPUs, where it is as good as the float32 one (COARSER_LOSS, COARSER_AGREEMENT);
-    likewise the fp16 graph, for GPUs.
+    likewise the fp16 graph, for GPUs, if no layer leaves FP16_RANGE.
 
     Raises:
         ExportError: the run cannot be read, the version exists already, or the runtimes disagree.
@@ -202,14 +206,17 @@ class _Holdout:
 
 def _with_coarser(staged: Path, bundle: Bundle, holdout: _Holdout) -> tuple[Bundle, dict[str, JsonValue]]:
     """Add the int8 and the fp16 graph, each if it is as good, and serve int8; with how they compare."""
-    files: dict[PrecisionName, str] = {"int8": ONNX_INT8_FILE, "fp16": ONNX_FP16_FILE}
-    quantise(staged / ONNX_FILE, staged / ONNX_INT8_FILE, _spread(holdout.leaves, _CALIBRATION_PHOTOS))
-    halve(staged / ONNX_FILE, staged / ONNX_FP16_FILE)
-    all_of_them = write_manifest(staged, bundle.manifest)
-    exact = _outputs(all_of_them, "fp32", holdout.leaves).logits.argmax(axis=1)
+    some = _spread(holdout.leaves, _CALIBRATION_PHOTOS)
+    quantise(staged / ONNX_FILE, staged / ONNX_INT8_FILE, some)
+    coarser: dict[Precision, str] = {"int8": ONNX_INT8_FILE}
+    if largest_activation(staged / ONNX_FILE, some) <= FP16_RANGE:
+        halve(staged / ONNX_FILE, staged / ONNX_FP16_FILE)
+        coarser["fp16"] = ONNX_FP16_FILE
+    everything = write_manifest(staged, bundle.manifest)
+    exact = _outputs(everything, "fp32", holdout.leaves).logits.argmax(axis=1)
     comparisons: dict[str, JsonValue] = {}
-    for precision, file in files.items():
-        coarse = _outputs(all_of_them, precision, holdout.leaves).logits.argmax(axis=1)
+    for precision, file in coarser.items():
+        coarse = _outputs(everything, precision, holdout.leaves).logits.argmax(axis=1)
         loss = float((exact == holdout.labels).mean() - (coarse == holdout.labels).mean())
         agreement = float((exact == coarse).mean())
         comparisons[precision] = {

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import onnx
+import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
@@ -56,10 +57,30 @@ def quantise(graph: Path, target: Path, photos: Pixels) -> None:
 
 
 def halve(graph: Path, target: Path) -> None:
-    """Write the float16 graph of a float32 one, half the size, with the same inputs and float32 outputs."""
+    """Write the float16 graph of a float32 one, half the size, with the same inputs and float32 outputs.
+
+    CPUs compute it in float32, so what they make of it says nothing of its range: see `largest_activation`.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # one warning for each weight too small for float16
         onnx.save(convert_float_to_float16(onnx.load(str(graph)), keep_io_types=True), str(target))
+
+
+def largest_activation(graph: Path, photos: Pixels) -> float:
+    """The largest absolute value of any layer's output over uint8 photos (N, size, size, 3); float16 ends at 65,504."""
+    model = onnx.load(str(graph))
+    del model.graph.output[:]
+    for node in model.graph.node:
+        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in node.output)
+    session = onnxruntime.InferenceSession(
+        onnx.shape_inference.infer_shapes(model).SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    largest = 0.0
+    for photo in photos:
+        for output in session.run(None, {"image": photo[None]}):
+            if output.dtype == np.float32:
+                largest = max(largest, float(np.abs(output).max()))
+    return largest
 
 
 def _first_nodes(model: onnx.ModelProto) -> list[str]:
