@@ -1,6 +1,7 @@
 """The entry point of the container images, outside of a container."""
 
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -9,7 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+import pytest
 
+from plant_disease.service.server import _let_nobody_begin_to_connect
 from tests.functions.faces import Lambda
 from tests.functions.photos import CLASS_ID, leaf
 from tests.functions.processes import (
@@ -74,6 +77,20 @@ def test_a_stop_under_load_loses_no_request(folder: Path) -> None:
             for client in clients:
                 client.result()
         assert set(answered) <= {200, 503}
+
+
+def test_whoever_has_connected_when_a_stop_begins_is_heard() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as early:
+        _let_nobody_begin_to_connect(listener)
+        with pytest.raises(TimeoutError):
+            socket.create_connection(listener.getsockname(), timeout=0.3)
+        early.sendall(b"a request")
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.recv(100) == b"a request"
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()
 
 
 def test_garbage_is_collected_but_not_what_start_up_left(folder: Path) -> None:

@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import ctypes
 import gc
 import signal
 import socket
+import struct
 import sys
 import time
 
@@ -14,8 +16,21 @@ from starlette.types import ASGIApp
 _GRACE_S = 25
 """Seconds that requests have to finish after SIGTERM; Kubernetes and Cloud Run kill after 30 and 10."""
 
+_HANDSHAKE_S = 0.1
+"""Seconds after SIGTERM in which whoever has begun to connect may finish."""
+
 _LINGER_S = 1.0
 """Seconds after SIGTERM in which a request may still come on a connection that is open."""
+
+_SO_ATTACH_FILTER = 26
+_FILTER = struct.pack(
+    "=" + "HBBI" * 4,
+    *(0x30, 0, 0, 13),  # load the byte of TCP's flags
+    *(0x45, 0, 1, 0x02),  # SYN?
+    *(0x06, 0, 0, 0),  # then drop the packet
+    *(0x06, 0, 0, 0xFFFFFFFF),  # else keep all of it
+)
+"""A program for the kernel (https://www.kernel.org/doc/html/latest/networking/filter.html), for packets of TCP."""
 
 
 class _Server(uvicorn.Server):
@@ -31,28 +46,28 @@ class _Server(uvicorn.Server):
         """Answer what has been asked, then end."""
         # From now on every answer sends its client elsewhere.
         self.server_state.default_headers.append((b"connection", b"close"))
-        for connection in self._stop_listening():
-            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
         until = time.monotonic() + _LINGER_S
+        for server in self.servers:
+            for listener in server.sockets:
+                _let_nobody_begin_to_connect(listener)
+        await asyncio.sleep(_HANDSHAKE_S)
+        for server in self.servers:
+            server.close()
         while self.server_state.connections and time.monotonic() < until:
             await asyncio.sleep(0.02)
         await super().shutdown(sockets)
 
-    def _stop_listening(self) -> list[socket.socket]:
-        """Stop; who has connected by then, but was not accepted yet. The kernel would reset them."""
-        accepted = []
-        for server in self.servers:
-            for listener in [each.dup() for each in server.sockets]:
-                server.close()
-                with listener, contextlib.suppress(BlockingIOError):
-                    while True:
-                        accepted.append(listener.accept()[0])
-        return accepted
 
-    def _protocol(self) -> asyncio.Protocol:
-        return self.config.http_protocol_class(  # type: ignore[call-arg]
-            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
-        )
+def _let_nobody_begin_to_connect(listener: socket.socket) -> None:
+    """The kernel resets who has connected and was not accepted when a listener is closed; there must be none by then.
+
+    Who tries to connect meanwhile hears nothing, tries again after a second, and is refused. Where the kernel has no
+    such filters, somebody may be reset.
+    """
+    if sys.platform == "linux":
+        program = ctypes.create_string_buffer(_FILTER)
+        with contextlib.suppress(OSError):
+            listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", 4, ctypes.addressof(program)))
 
 
 def prepared(app: ASGIApp | str, *, host: str, port: int) -> uvicorn.Server:
