@@ -11,6 +11,7 @@ import pytest
 
 from plant_disease import images
 from plant_disease.bundle import open_bundle
+from plant_disease.errors import BundleError, RuntimeUnavailable
 from plant_disease.images import Pixels
 from plant_disease.runtimes import Output, Runtime, open_runtime
 from plant_disease.runtimes.joined import JoinedRuntime
@@ -31,9 +32,11 @@ class Device:
         self.free = threading.Event()
         self.free.set()
         self.passes: list[int] = []
+        self.threads: set[int] = set()
 
     def run(self, batch: Pixels) -> Output:
         self.passes.append(len(batch))
+        self.threads.add(threading.get_ident())
         assert self.free.wait(30)
         if len(batch) > self._room:
             raise MemoryError("out of memory")
@@ -52,7 +55,7 @@ def photos() -> Pixels:
 
 
 def joined_on(device: Device) -> JoinedRuntime:
-    joined = JoinedRuntime(dict.fromkeys(PASSES, device), size=SIZE)
+    joined = JoinedRuntime(lambda _: device, passes=PASSES, size=SIZE)
     assert device.passes == list(PASSES), "each is run once, to be ready"
     device.passes.clear()
     return joined
@@ -93,6 +96,8 @@ def test_what_comes_while_the_device_is_busy_goes_together(runtime: Runtime, pho
     for batch, output in zip(batches, asked, strict=True):
         assert_as_alone(output.result(30), runtime, batch)
     assert device.passes == [1, 8]
+    assert len(device.threads) == 1
+    assert threading.get_ident() not in device.threads
 
 
 def test_passes_have_few_sizes(runtime: Runtime, photos: Pixels) -> None:
@@ -130,6 +135,27 @@ def test_what_is_too_much_together_is_computed_one_by_one(runtime: Runtime, phot
     assert len(joined.run(photos[:2]).logits) == 2
 
 
+def test_a_small_device_has_small_passes(runtime: Runtime, photos: Pixels, caplog: pytest.LogCaptureFixture) -> None:
+    device = Device(runtime, room=4)
+    joined = JoinedRuntime(lambda _: device, passes=PASSES, size=SIZE)
+    assert "no more than 4 photos: out of memory" in caplog.text
+    assert_as_alone(joined.run(photos[:7]), runtime, photos[:7])
+    assert device.passes == [1, 4, 8, 4, 4]
+
+
+def test_a_device_without_room_is_none(runtime: Runtime) -> None:
+    with pytest.raises(RuntimeUnavailable, match="out of memory"):
+        JoinedRuntime(lambda _: Device(runtime, room=0), passes=PASSES, size=SIZE)
+
+
+def test_what_cannot_be_opened_is_said(runtime: Runtime) -> None:
+    def opened(_: int) -> Runtime:
+        raise BundleError("no such graph")
+
+    with pytest.raises(BundleError, match="no such graph"):
+        JoinedRuntime(opened, passes=PASSES, size=SIZE)
+
+
 def test_each_failure_is_told_to_one(runtime: Runtime, photos: Pixels) -> None:
     device = Device(runtime)
     joined = joined_on(device)
@@ -154,8 +180,12 @@ def test_nothing_is_left_of_a_model_that_was_exchanged(runtime: Runtime, photos:
         gc.enable()
 
 
-def test_one_row_does_not_keep_the_others(runtime: Runtime, photos: Pixels) -> None:
-    output = joined_on(Device(runtime)).run(photos[:1])
-    for array in output:
-        base = array.base if array.base is not None else array
-        assert base.nbytes == array.nbytes
+def test_a_row_does_not_keep_the_others(runtime: Runtime, photos: Pixels) -> None:
+    device = Device(runtime)
+    joined = joined_on(device)
+    together = asked_while_busy(joined, device, [photos[:1], photos[:1], photos[:2]])
+    for output in [*(each.result(30) for each in together), joined.run(photos[:2])]:
+        for array in output:
+            base = array if array.base is None else array.base
+            assert base.nbytes == array.nbytes
+    assert device.passes == [1, 4, 4]

@@ -20,6 +20,7 @@ from plant_disease.classifier import evidence, sigmoid
 from plant_disease.training.augment import Augment, leaf_mask
 from plant_disease.training.calibrate import Seen, fit_decision, fit_leaf_gate, fit_temperature
 from plant_disease.training.data import hard_views
+from plant_disease.training.export import export
 from plant_disease.training.folders import NON_LEAF, Example, Gathered, gather, labelled, split
 from plant_disease.training.loss import Loss
 from plant_disease.training.metrics import auroc, expected_calibration_error, top_k_accuracy, wilson_interval
@@ -128,6 +129,15 @@ def test_the_bundle_says_what_it_was_trained_on_and_what_int8_and_fp16_cost(mode
     assert ("model.int8.onnx" in manifest.files) == (manifest.precision == "int8")
     assert ("model.fp16.onnx" in manifest.files) == (manifest.metrics["fp16"]["agreement"] >= 0.99)
     assert len(manifest.leaf_gate.weights) == 1280
+
+
+def test_no_half_precision_for_a_network_that_leaves_its_range(
+    workspace: Path, models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("plant_disease.training.export.FP16_RANGE", 100)  # the pixels are beyond that
+    bundle = export(workspace / "run", workspace / "data", tmp_path / "models", "1.0.0", name="fig")
+    assert "model.fp16.onnx" not in bundle.manifest.files
+    assert "fp16" not in bundle.manifest.metrics
 
 
 def killed_after_an_epoch(workspace: Path, recipe: str, out: str) -> None:

@@ -4,6 +4,7 @@ Two of them with one interface: `onnx` serves (quick to start, small), `torch` c
 run on GPUs. Neither is imported before it is asked for.
 """
 
+from collections.abc import Callable
 from functools import partial
 from typing import Literal, NamedTuple, Protocol
 
@@ -58,30 +59,13 @@ def open_runtime(
         RuntimeUnavailable: its package is not installed, or the device is not there.
         BundleError, StorageError: the network could not be fetched; BundleError also if it has no such precision.
     """
-    if name == "torch":
-        from plant_disease.runtimes.torch import TorchRuntime
-
-        runtime = TorchRuntime(bundle, threads=threads, device=device)
-        if device == "cpu":
-            return runtime
-        by_photos: dict[int, Runtime] = dict.fromkeys(_PASSES, runtime)
-    else:
-        from plant_disease.runtimes.onnx import OnnxRuntime
-
-        open_graph = partial(
-            OnnxRuntime,
-            bundle,
-            threads=threads,
-            device=device,
-            precision=precision_of(name, bundle, device=device, precision=precision),
-        )
-        if device == "cpu":
-            return open_graph()
-        # One for each number of photos: on a GPU a session plans anew whenever that changes.
-        by_photos = {photos: open_graph() for photos in _PASSES}
+    graph = precision_of(name, bundle, device=device, precision=precision)
+    opened = (_torch if name == "torch" else _onnx)(bundle, threads, graph, device)
+    if device == "cpu":
+        return opened(1)
     from plant_disease.runtimes.joined import JoinedRuntime
 
-    return JoinedRuntime(by_photos, size=bundle.manifest.input.size)
+    return JoinedRuntime(opened, passes=_PASSES, size=bundle.manifest.input.size)
 
 
 def precision_of(name: RuntimeName, bundle: Bundle, *, device: str, precision: PrecisionName) -> Precision:
@@ -97,3 +81,17 @@ def precision_of(name: RuntimeName, bundle: Bundle, *, device: str, precision: P
     if device == "cpu":
         return bundle.manifest.precision
     return "fp16" if ONNX_FP16_FILE in bundle.manifest.files else "fp32"
+
+
+def _torch(bundle: Bundle, threads: int, _graph: Precision, device: str) -> Callable[[int], Runtime]:
+    from plant_disease.runtimes.torch import TorchRuntime
+
+    runtime = TorchRuntime(bundle, threads=threads, device=device)
+    return lambda _: runtime
+
+
+def _onnx(bundle: Bundle, threads: int, graph: Precision, device: str) -> Callable[[int], Runtime]:
+    from plant_disease.runtimes.onnx import OnnxRuntime
+
+    # One for each number of photos: on a GPU a session plans anew whenever that changes.
+    return partial(OnnxRuntime, bundle, threads, graph, device)

@@ -20,9 +20,9 @@ _CPU, _CUDA = "CPUExecutionProvider", "CUDAExecutionProvider"
 
 
 class OnnxRuntime:
-    """One of a bundle's graphs in an inference session."""
+    """One of a bundle's graphs in an inference session; on a GPU, for passes of always so many photos."""
 
-    def __init__(self, bundle: Bundle, *, threads: int, precision: Precision, device: str = "cpu") -> None:
+    def __init__(self, bundle: Bundle, threads: int, precision: Precision, device: str, photos: int) -> None:
         providers = _providers(device)
         if device != "cpu" and precision == "int8":
             raise RuntimeUnavailable("int8 is for CPUs. On a GPU, set PLANT_PRECISION=auto.")
@@ -41,13 +41,13 @@ class OnnxRuntime:
                 raise RuntimeError("there is no such GPU, or its driver, CUDA or cuDNN is missing. The log has more.")
             self._input = self._session.get_inputs()[0].name
             # A first run shows whether the graph is what the manifest says, and readies its buffers.
-            logits, _ = self.run(np.zeros((1, manifest.input.size, manifest.input.size, 3), np.uint8))
+            logits, _ = self.run(np.zeros((photos, manifest.input.size, manifest.input.size, 3), np.uint8))
         except Exception as error:
             # onnxruntime raises a dozen classes of its own without a common base.
             if device != "cpu":
                 raise RuntimeUnavailable(f"ONNX Runtime cannot use the device {device!r}: {error}") from error
             raise BundleError(f"ONNX Runtime cannot run the model of version {manifest.version}: {error}") from error
-        if logits.shape != (1, len(manifest.classes)):
+        if logits.shape != (photos, len(manifest.classes)):
             raise BundleError(
                 f"The graph of version {manifest.version} gives {logits.shape[-1]} logits "
                 f"for {len(manifest.classes)} classes."

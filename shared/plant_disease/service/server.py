@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 _GRACE_S = 25
 """Seconds that requests have to finish after SIGTERM; Kubernetes and Cloud Run kill after 30 and 10."""
 
-_HANDSHAKE_S = 0.1
+_HANDSHAKE_S = 0.05
 """Seconds after SIGTERM in which whoever has begun to connect may finish."""
 
 _LINGER_S = 1.0
@@ -51,18 +51,36 @@ class _Server(uvicorn.Server):
             for listener in server.sockets:
                 _let_nobody_begin_to_connect(listener)
         await asyncio.sleep(_HANDSHAKE_S)
-        for server in self.servers:
-            server.close()
+        for connection in self._stop_listening():
+            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
+        # Those that were accepted last are known a moment later.
+        await asyncio.sleep(0.02)
         while self.server_state.connections and time.monotonic() < until:
             await asyncio.sleep(0.02)
         await super().shutdown(sockets)
 
+    def _stop_listening(self) -> list[socket.socket]:
+        """Stop; who has connected by then, but was not accepted yet. The kernel would reset them."""
+        accepted = []
+        for server in self.servers:
+            for listener in [each.dup() for each in server.sockets]:
+                server.close()
+                with listener, contextlib.suppress(BlockingIOError):
+                    while True:
+                        accepted.append(listener.accept()[0])
+        return accepted
+
+    def _protocol(self) -> asyncio.Protocol:
+        return self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+
 
 def _let_nobody_begin_to_connect(listener: socket.socket) -> None:
-    """The kernel resets who has connected and was not accepted when a listener is closed; there must be none by then.
+    """Whoever connects between the last accept and the close of a listener would be reset.
 
-    Who tries to connect meanwhile hears nothing, tries again after a second, and is refused. Where the kernel has no
-    such filters, somebody may be reset.
+    Who tries to connect meanwhile hears nothing, and is refused at the second attempt, after a second. Where the kernel
+    has no such filters, the gap remains; it is short.
     """
     if sys.platform == "linux":
         program = ctypes.create_string_buffer(_FILTER)
