@@ -72,17 +72,18 @@ def run(*, quick: bool) -> tuple[str, list[Promise], dict[str, object]]:
         "explain": post(LEAF, "/explain"),
         USUAL: post(LEAF),
     }
+    starts = 1 if quick else 20
     times: dict[str, dict[str, list[float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         services = {name: ours(name) for name in (OURS, "batch", "explain")} | {USUAL: usual(Path(folder))}
         two = {name: services[name] for name in (OURS, USUAL)}
-        times["all CPUs"] = in_turns(services, requests, 2 if quick else 15, 180)
+        times["all CPUs"] = in_turns(services, requests, starts, 180)
         one = {name: on_one_cpu(each) for name, each in two.items()}
-        times["1 CPU"] = in_turns(one, requests, 1 if quick else 8, 80)
+        times["1 CPU"] = in_turns(one, requests, starts, 180)
         with cpu_quota(0.5) as limited:
             if limited:
                 half = {name: limited(each) for name, each in two.items()}
-                times["half a CPU"] = in_turns(half, requests, 1 if quick else 4, 80)
+                times["half a CPU"] = in_turns(half, requests, starts, 180)
     rows: list[list[object]] = []
     for cpus, each in times.items():
         base = spread(each[USUAL]).median
