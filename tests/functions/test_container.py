@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from plant_disease.service.server import _let_nobody_begin_to_connect
+from plant_disease.service.server import _emptied
 from tests.functions.faces import Lambda
 from tests.functions.photos import CLASS_ID, leaf
 from tests.functions.processes import (
@@ -79,18 +79,19 @@ def test_a_stop_under_load_loses_no_request(folder: Path) -> None:
         assert set(answered) <= {200, 503}
 
 
-def test_whoever_has_connected_when_a_stop_begins_is_heard() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as early:
-        _let_nobody_begin_to_connect(listener)
+def test_whoever_has_connected_when_a_stop_begins_is_heard_and_nobody_can_afterwards() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        early = [socket.create_connection(listener.getsockname()) for _ in range(5)]
+        listener.setblocking(False)
+        accepted = _emptied(listener)
+        assert [each.getpeername() for each in accepted] == [each.getsockname() for each in early]
         with pytest.raises(TimeoutError):
             socket.create_connection(listener.getsockname(), timeout=0.3)
-        early.sendall(b"a request")
-        accepted, _ = listener.accept()
-        with accepted:
-            assert accepted.recv(100) == b"a request"
-        listener.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            listener.accept()
+        early[4].sendall(b"a request")
+        accepted[4].settimeout(5)
+        assert accepted[4].recv(100) == b"a request"
+    for each in [*early, *accepted]:
+        each.close()
 
 
 def test_garbage_is_collected_but_not_what_start_up_left(folder: Path) -> None:

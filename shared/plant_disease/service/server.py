@@ -2,11 +2,9 @@
 
 import asyncio
 import contextlib
-import ctypes
 import gc
 import signal
 import socket
-import struct
 import sys
 import time
 
@@ -16,21 +14,8 @@ from starlette.types import ASGIApp
 _GRACE_S = 25
 """Seconds that requests have to finish after SIGTERM; Kubernetes and Cloud Run kill after 30 and 10."""
 
-_HANDSHAKE_S = 0.05
-"""Seconds after SIGTERM in which whoever has begun to connect may finish."""
-
 _LINGER_S = 1.0
 """Seconds after SIGTERM in which a request may still come on a connection that is open."""
-
-_SO_ATTACH_FILTER = 26
-_FILTER = struct.pack(
-    "=" + "HBBI" * 4,
-    *(0x30, 0, 0, 13),  # load the byte of TCP's flags
-    *(0x45, 0, 1, 0x02),  # SYN?
-    *(0x06, 0, 0, 0),  # then drop the packet
-    *(0x06, 0, 0, 0xFFFFFFFF),  # else keep all of it
-)
-"""A program for the kernel (https://www.kernel.org/doc/html/latest/networking/filter.html), for packets of TCP."""
 
 
 class _Server(uvicorn.Server):
@@ -47,10 +32,6 @@ class _Server(uvicorn.Server):
         # From now on every answer sends its client elsewhere.
         self.server_state.default_headers.append((b"connection", b"close"))
         until = time.monotonic() + _LINGER_S
-        for server in self.servers:
-            for listener in server.sockets:
-                _let_nobody_begin_to_connect(listener)
-        await asyncio.sleep(_HANDSHAKE_S)
         for connection in self._stop_listening():
             await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection)
         # Those that were accepted last are known a moment later.
@@ -65,9 +46,8 @@ class _Server(uvicorn.Server):
         for server in self.servers:
             for listener in [each.dup() for each in server.sockets]:
                 server.close()
-                with listener, contextlib.suppress(BlockingIOError):
-                    while True:
-                        accepted.append(listener.accept()[0])
+                with listener:
+                    accepted += _emptied(listener)
         return accepted
 
     def _protocol(self) -> asyncio.Protocol:
@@ -76,16 +56,24 @@ class _Server(uvicorn.Server):
         )
 
 
-def _let_nobody_begin_to_connect(listener: socket.socket) -> None:
-    """Whoever connects between the last accept and the close of a listener would be reset.
+def _emptied(listener: socket.socket) -> list[socket.socket]:
+    """Who has connected and was not accepted. After them nobody can connect, or they would be reset when it is closed.
 
-    Who tries to connect meanwhile hears nothing, and is refused at the second attempt, after a second. Where the kernel
-    has no such filters, the gap remains; it is short.
+    Linux lets one more wait to be accepted than `listen` says; who comes then hears nothing, tries again after a
+    second, and is refused. That one place is taken by a connection of our own.
     """
-    if sys.platform == "linux":
-        program = ctypes.create_string_buffer(_FILTER)
-        with contextlib.suppress(OSError):
-            listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, struct.pack("HP", 4, ctypes.addressof(program)))
+    listener.listen(0)
+    accepted = []
+    for _ in range(20):
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                accepted.append(listener.accept()[0])
+        with socket.socket(listener.family) as ours, contextlib.suppress(OSError):
+            ours.settimeout(0.02)
+            ours.connect(listener.getsockname())
+            break
+        # Somebody else was there first.
+    return accepted
 
 
 def prepared(app: ASGIApp | str, *, host: str, port: int) -> uvicorn.Server:
