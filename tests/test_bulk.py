@@ -171,7 +171,6 @@ def worker(plan: Plan, store: Store, **changes: Any) -> Worker:
         "plan": plan,
         "output": store.uri,
         "model_uri": None,
-        "runtime": "onnx",
         "device": "cpu",
         "threads": 1,
         "chunk": 4,
@@ -407,18 +406,30 @@ def test_a_bucket_that_does_not_answer(
 # --- Misuse
 
 
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """Runs the command in this process, which must end: with which code, and what it says."""
+
+    def refused(*arguments: str | Path) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["plant-disease", "bulk", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, unspaced(capsys.readouterr().err)
+
+    return refused
+
+
 def test_misuse(
     leaves: Path,
     plan_of: Callable[..., tuple[Plan, Store]],
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    refused: Callable[..., tuple[int, str]],
 ) -> None:
     (tmp_path / "empty").mkdir()
     (tmp_path / "odd").mkdir()
     (tmp_path / "odd/plan.json").write_text("{}")
     plan_of(leaves, size=5)
-    for arguments, code, text in (
+    for arguments, expected, text in (
         ((leaves,), 2, "Missing argument"),
         ((tmp_path / "nowhere", tmp_path / "new"), 2, "no folder"),
         ((tmp_path / "empty", tmp_path / "new"), 2, "no .jpg"),
@@ -429,11 +440,8 @@ def test_misuse(
         ((leaves, tmp_path / "out", "--shard-size", "6"), 1, "shard_size 5, not 6"),
         ((leaves, tmp_path / "out", "--shard-size", "5", "--ray-address", "127.0.0.1:1"), 1, "no Ray cluster"),
     ):
-        monkeypatch.setattr(sys, "argv", ["plant-disease", "bulk", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        said = unspaced(capsys.readouterr().err)
-        assert ended.value.code == code, said
+        code, said = refused(*arguments)
+        assert code == expected, said
         assert text in said
     assert not (tmp_path / "new").exists()
 
@@ -442,16 +450,14 @@ def test_not_resumed_on_a_device_that_computes_otherwise(
     leaves: Path,
     plan_of: Callable[..., tuple[Plan, Store]],
     tmp_path: Path,
+    refused: Callable[..., tuple[int, str]],
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
 ) -> None:
     plan_of(leaves, size=5)
     monkeypatch.setenv("PLANT_DEVICE", "cuda:0")
-    monkeypatch.setattr(sys, "argv", ["plant-disease", "bulk", str(leaves), str(tmp_path / "out"), "--shard-size", "5"])
-    with pytest.raises(SystemExit) as ended:
-        main()
-    assert ended.value.code == 1
-    assert "precision 'int8', not 'fp32'" in unspaced(capsys.readouterr().err)
+    code, said = refused(leaves, tmp_path / "out", "--shard-size", "5")
+    assert code == 1
+    assert "precision 'int8', not 'fp32'" in said
 
 
 def without_ray(program: str) -> subprocess.CompletedProcess[str]:

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from plant_disease.containers import SUFFIXES
 from plant_disease.errors import ConfigurationError, NotFound, PreconditionFailed
 from plant_disease.manifest import File
-from plant_disease.runtimes import PrecisionName
+from plant_disease.runtimes import PrecisionName, RuntimeName
 from plant_disease.storage import ABSENT, Store
 
 PLAN_FILE = "plan.json"
@@ -39,7 +39,7 @@ class Terms(BaseModel):
     input: str
     model: str
     model_version: str
-    runtime: str
+    runtime: RuntimeName
     precision: PrecisionName
     top_k: int
     crops: tuple[str, ...]

@@ -26,7 +26,7 @@ from plant_disease.errors import (
     WrongRegion,
 )
 from plant_disease.manifest import File
-from plant_disease.runtimes import RuntimeName, open_runtime
+from plant_disease.runtimes import open_runtime
 from plant_disease.settings import bundled_models
 from plant_disease.storage import open_store
 
@@ -46,8 +46,7 @@ class Job:
         plan: what is done.
         output: where it is written.
         model_uri: where the model is; None for the one that the package brings along.
-        runtime: see `runtimes.open_runtime`, for this and the next one.
-        device: see there.
+        device: see `runtimes.open_runtime`.
         threads: of a worker.
         chunk: how many photos go through the network at once.
         cache: folder for downloaded models.
@@ -58,7 +57,6 @@ class Job:
     plan: Plan
     output: str
     model_uri: str | None
-    runtime: RuntimeName
     device: str
     threads: int
     chunk: int
@@ -89,7 +87,7 @@ class Worker:
                 "Install the same version of this package on all nodes, or name a bucket with --model-uri."
             )
         # As many chunks at once as threads: more of them for each forward pass would be too many.
-        runtime = open_runtime(job.runtime, bundle, threads=1, device=job.device, precision=terms.precision)
+        runtime = open_runtime(terms.runtime, bundle, threads=1, device=job.device, precision=terms.precision)
         return Classifier(bundle, runtime)
 
     def do(self, shard: int) -> Done:

@@ -67,7 +67,6 @@ def bulk(
         plan=plan,
         output=store.uri,
         model_uri=_named(settings, model_uri),
-        runtime=settings.runtime,
         device=settings.device,
         threads=cpus,
         chunk=settings.batch_chunk,

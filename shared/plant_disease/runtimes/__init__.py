@@ -59,8 +59,10 @@ def open_runtime(
         RuntimeUnavailable: its package is not installed, or the device is not there.
         BundleError, StorageError: the network could not be fetched; BundleError also if it has no such precision.
     """
-    graph = precision_of(name, bundle, device=device, precision=precision)
-    opened = (_torch if name == "torch" else _onnx)(bundle, threads, graph, device)
+    if name == "torch":
+        opened = _torch(bundle, threads, device)
+    else:
+        opened = _onnx(bundle, threads, precision_of(name, bundle, device=device, precision=precision), device)
     if device == "cpu":
         return opened(1)
     from plant_disease.runtimes.joined import JoinedRuntime
@@ -83,7 +85,7 @@ def precision_of(name: RuntimeName, bundle: Bundle, *, device: str, precision: P
     return "fp16" if ONNX_FP16_FILE in bundle.manifest.files else "fp32"
 
 
-def _torch(bundle: Bundle, threads: int, _graph: Precision, device: str) -> Callable[[int], Runtime]:
+def _torch(bundle: Bundle, threads: int, device: str) -> Callable[[int], Runtime]:
     from plant_disease.runtimes.torch import TorchRuntime
 
     runtime = TorchRuntime(bundle, threads=threads, device=device)
