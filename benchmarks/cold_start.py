@@ -28,6 +28,8 @@ runtime.run(images.load(open(sys.argv[1], "rb").read(), bundle.manifest.input.si
 print(json.dumps([(b - a) * 1000 for a, b in zip(marks, marks[1:])]))
 """
 PARTS = ("import the function", "fetch and check the model", "import onnxruntime", "session", "first photo")
+LIMIT_S = 180
+"""Seconds for all starts with the same CPUs: twenty of each take half of it."""
 
 
 def seconds(service: Service, request: bytes) -> float:
@@ -48,12 +50,10 @@ def split(starts: int) -> list[tuple[str, Spread]]:
     return [(part, spread([run[i] for run in runs])) for i, part in enumerate(PARTS)]
 
 
-def in_turns(
-    services: dict[str, Service], requests: dict[str, bytes], starts: int, limit_s: float
-) -> dict[str, list[float]]:
+def in_turns(services: dict[str, Service], requests: dict[str, bytes], starts: int) -> dict[str, list[float]]:
     """Seconds of each start; fewer starts if they would take longer than the limit."""
     times: dict[str, list[float]] = {name: [] for name in services}
-    until = time.perf_counter() + limit_s
+    until = time.perf_counter() + LIMIT_S
     for number in range(starts + 1):
         if number > 1 and time.perf_counter() > until:
             break
@@ -77,13 +77,13 @@ def run(*, quick: bool) -> tuple[str, list[Promise], dict[str, object]]:
     with tempfile.TemporaryDirectory() as folder:
         services = {name: ours(name) for name in (OURS, "batch", "explain")} | {USUAL: usual(Path(folder))}
         two = {name: services[name] for name in (OURS, USUAL)}
-        times["all CPUs"] = in_turns(services, requests, starts, 180)
+        times["all CPUs"] = in_turns(services, requests, starts)
         one = {name: on_one_cpu(each) for name, each in two.items()}
-        times["1 CPU"] = in_turns(one, requests, starts, 180)
+        times["1 CPU"] = in_turns(one, requests, starts)
         with cpu_quota(0.5) as limited:
             if limited:
                 half = {name: limited(each) for name, each in two.items()}
-                times["half a CPU"] = in_turns(half, requests, starts, 180)
+                times["half a CPU"] = in_turns(half, requests, starts)
     rows: list[list[object]] = []
     for cpus, each in times.items():
         base = spread(each[USUAL]).median
