@@ -122,10 +122,10 @@ $(VENV)/.dev: pyproject.toml $(VENV)/.torch $(BIN)/aws-lambda-rie $(CHROMIUM)
 	$(PIP) --editable ".[dev]" torch==$(TORCH) torchvision==$(TORCHVISION)
 	touch $@ $(VENV)/.serve $(VENV)/.train
 
-# All of moto, and checkov: their dependencies do not go together with ours.
+# checkov's dependencies do not go together with ours.
 $(VENV)/.terraform: | $(BIN)/python
 	$(PYTHON) -m venv $(VENV)/terraform
-	$(VENV)/terraform/bin/python -m pip install --quiet --disable-pip-version-check "moto[all,server]>=5.1,<6" "checkov>=3.2,<4"
+	$(VENV)/terraform/bin/python -m pip install --quiet --disable-pip-version-check "checkov>=3.2,<4"
 	touch $@
 
 # AWS publishes its Lambda Runtime Interface Emulator inside the wheel of aws-sam-cli; only that file is wanted.

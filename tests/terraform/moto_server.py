@@ -3,12 +3,23 @@
 That is: CloudFront's response header policies, composite alarms, a budget's subscribers and tags, replicas of a
 DynamoDB table. What is added keeps what it is given and judges nothing: it shows that the provider can create, read
 and delete these resources, not that AWS would take them. And moto does not read the conditions of a bucket's policy,
-so that refusing plain HTTP would refuse everybody: here buckets refuse nobody. Each call is printed: who, and what.
+so that refusing plain HTTP would refuse everybody: here buckets refuse nobody. Nor is moto made for threads, or for a
+call that comes again because its answer was lost: here it is one call at a time, and who asks again hears the same.
+Each call is printed: who, and what.
 """
 
+import contextlib
 import copy
 import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
 import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, ClassVar
 
 from moto import server
@@ -21,7 +32,11 @@ from moto.dynamodb.models import dynamodb_backends
 from moto.dynamodb.models.table import Table
 from moto.dynamodb.responses import DynamoHandler
 from moto.iam.access_control import PermissionResult
+from moto.moto_server.werkzeug_app import DomainDispatcherApplication
 from moto.s3.models import FakeBucket
+from werkzeug.wrappers import Response
+
+from tests.terraform.terraform import ROOT
 
 
 class HeaderPolicies(CloudFrontResponse):
@@ -107,6 +122,54 @@ def _describe_with_replicas(self: Table, base_key: str = "TableDescription") -> 
     return described
 
 
+_one_call = threading.Lock()
+_answers: dict[str, Response] = {}
+_application = DomainDispatcherApplication.__call__
+
+
+def _answer_once(self: DomainDispatcherApplication, environ: dict[str, Any], start_response: Callable[..., Any]) -> Any:
+    # The attempts of one call have this in common, whether Go or Python makes them.
+    call = environ.get("HTTP_AMZ_SDK_INVOCATION_ID")
+    with _one_call:
+        answer = _answers.get(call or "")
+        if answer is None:
+            answer = Response.from_app(lambda *request: _application(self, *request), environ, buffered=True)
+            if call and answer.status_code < 500:
+                _answers[call] = answer
+    return answer(environ, start_response)
+
+
+@contextlib.contextmanager
+def running(log: Path) -> Iterator[str]:
+    """Such a server in a process of its own, for as long as the context lasts.
+
+    Args:
+        log: file for what it prints.
+
+    Yields:
+        Its URL.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    # moto lets a minute pass before a certificate is valid.
+    environment = {**os.environ, "MOTO_ACM_VALIDATION_WAIT": "1"}
+    command = [sys.executable, "-m", "tests.terraform.moto_server", "-H", "127.0.0.1", "-p", str(port)]
+    with log.open("w") as file:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=file, stderr=file)
+    try:
+        deadline = time.monotonic() + 90
+        while True:
+            assert process.poll() is None, log.read_text()
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+                break
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
 def main() -> None:
     """The command line of moto_server."""
     for path in ("", "/(?P<Id>[^/]+)", "/(?P<Id>[^/]+)/config"):
@@ -117,6 +180,7 @@ def main() -> None:
         (BudgetsResponse, "create_budget", _create_budget_with_tags),
         (BudgetsResponse, "list_tags_for_resource", _list_budget_tags),
         (CloudWatchResponse, "put_composite_alarm", CloudWatchResponse.put_metric_alarm),
+        (DomainDispatcherApplication, "__call__", _answer_once),
         (DynamoHandler, "update_table", _update_table_and_replicas),
         (Table, "describe", _describe_with_replicas),
         (FakeBucket, "get_permission", _refuse_nobody),

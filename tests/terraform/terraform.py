@@ -10,7 +10,7 @@ from typing import Any
 
 ROOT = Path(__file__).parent.parent.parent
 TOOLS = Path(os.environ.get("TERRAFORM_TOOLS", ROOT / ".venv/terraform/bin"))
-"""Where moto_server and checkov are, in an environment of their own."""
+"""Where checkov is, in an environment of its own."""
 
 _CACHE = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache"))
 PROVIDERS = {

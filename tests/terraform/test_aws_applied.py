@@ -8,11 +8,7 @@ canaries and alarms at work. moto_server.py says what had to be added to moto.
 import dataclasses
 import fnmatch
 import json
-import os
 import re
-import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -22,6 +18,7 @@ from typing import Any
 import boto3
 import pytest
 
+from tests.terraform import moto_server
 from tests.terraform.terraform import ROOT, Copy
 
 pytestmark = pytest.mark.terraform
@@ -82,17 +79,8 @@ class Applied:
 
 @pytest.fixture(scope="module")
 def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
-    folder = tmp_path_factory.mktemp("moto")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    # moto lets a minute pass before a certificate is valid.
-    environment = {**os.environ, "MOTO_ACM_VALIDATION_WAIT": "1"}
-    command = [sys.executable, "-m", "tests.terraform.moto_server", "-H", "127.0.0.1", "-p", str(port)]
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-    try:
-        _wait_until(lambda: socket.create_connection(("127.0.0.1", port), 1), OSError)
-        url = f"http://127.0.0.1:{port}"
+    log = tmp_path_factory.mktemp("moto") / "log"
+    with moto_server.running(log) as url:
         yield Cloud(
             url,
             {
@@ -102,11 +90,8 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
                 # Of what moto does not know, the provider would ask again for minutes.
                 "AWS_MAX_ATTEMPTS": "2",
             },
-            folder / "log",
+            log,
         )
-    finally:
-        server.terminate()
-        server.wait(10)
 
 
 @pytest.fixture(scope="module")
