@@ -13,12 +13,13 @@ from plant_disease.service.metering import METERED, described, metered
 from plant_disease.service.negotiation import preferred
 from plant_disease.service.problems import responses
 from plant_disease.service.queries import parsed_query
+from plant_disease.service.routes import PlainRoute
 from plant_disease.service.schemas import BatchAnswer
 from plant_disease.service.telemetry import record
 
 JSON, LINES, TABLE = "application/json", "application/x-ndjson", "text/csv"
 
-router = APIRouter(tags=["batch"])
+router = APIRouter(tags=["batch"], route_class=PlainRoute)
 
 
 class BatchQuery(BaseModel):

@@ -14,10 +14,11 @@ from plant_disease.service.inputs import fetch_photos, read_sources, request_bod
 from plant_disease.service.metering import METERED, described, metered
 from plant_disease.service.problems import responses
 from plant_disease.service.queries import parsed_query
+from plant_disease.service.routes import PlainRoute
 from plant_disease.service.schemas import PredictAnswer, answer_of, as_json, picture_of
 from plant_disease.service.telemetry import record
 
-router = APIRouter(tags=["explain"])
+router = APIRouter(tags=["explain"], route_class=PlainRoute)
 
 _PICTURES: dict[str, PictureKind] = {"json": "jpeg", "png": "png", "heatmap": "heatmap"}
 

@@ -11,12 +11,13 @@ from plant_disease.service.inputs import fetch_photos, read_sources, request_bod
 from plant_disease.service.metering import METERED, described, metered
 from plant_disease.service.problems import responses
 from plant_disease.service.queries import parsed_query
+from plant_disease.service.routes import PlainRoute
 from plant_disease.service.schemas import DetailedAnswer, PredictAnswer, answer_of, as_json
 from plant_disease.service.telemetry import record
 
 MAX_PHOTOS = 5
 
-router = APIRouter(tags=["predict"])
+router = APIRouter(tags=["predict"], route_class=PlainRoute)
 
 
 class PredictQuery(BaseModel):
