@@ -246,11 +246,16 @@ def test_a_store_that_is_out_of_reach(folder: Path, tmp_path: Path, moto_url: st
             wait_for(lambda: "usage events cannot be written" in process.log(), 60)
             proxy.set("pass")
             wait_for(lambda: "usage events are written again" in process.log(), 60)
-            keys_of = [each["Key"] for each in client.list_objects_v2(Bucket="usage-trouble")["Contents"]]
-            lines = b"".join(
-                client.get_object(Bucket="usage-trouble", Key=key)["Body"].read() for key in keys_of if "dt=" in key
-            )
-            assert lines.count(b"\n") == 4
+
+            def written() -> int:
+                found = client.list_objects_v2(Bucket="usage-trouble").get("Contents", [])
+                keys_of = [each["Key"] for each in found if "dt=" in each["Key"]]
+                files = [client.get_object(Bucket="usage-trouble", Key=key)["Body"].read() for key in keys_of]
+                return b"".join(files).count(b"\n")
+
+            # The last may have come when the file of the others was already on its way.
+            wait_for(lambda: written() >= 4, 60)
+            assert written() == 4
 
 
 _CREDENTIALS = {
