@@ -5,6 +5,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from measure import Promise, Spread, spread, table
@@ -50,15 +52,15 @@ def split(starts: int) -> list[tuple[str, Spread]]:
     return [(part, spread([run[i] for run in runs])) for i, part in enumerate(PARTS)]
 
 
-def in_turns(services: dict[str, Service], requests: dict[str, bytes], starts: int) -> dict[str, list[float]]:
-    """Seconds of each start; fewer starts if they would take longer than the limit."""
+def in_turns(services: Mapping[str, Callable[[], float]], starts: int) -> dict[str, list[float]]:
+    """Seconds that each start of each service says it took; fewer starts if they would take longer than the limit."""
     times: dict[str, list[float]] = {name: [] for name in services}
     until = time.perf_counter() + LIMIT_S
     for number in range(starts + 1):
         if number > 1 and time.perf_counter() > until:
             break
-        for name, service in services.items():
-            taken = seconds(service, requests[name])
+        for name, start in services.items():
+            taken = start()
             if number:  # the first finds nothing in the file cache
                 times[name].append(taken)
     return times
@@ -76,13 +78,16 @@ def run(*, quick: bool) -> tuple[str, list[Promise], dict[str, object]]:
     times: dict[str, dict[str, list[float]]] = {}
     with tempfile.TemporaryDirectory() as folder:
         services = {name: ours(name) for name in (OURS, "batch", "explain")} | {USUAL: usual(Path(folder))}
-        times["all CPUs"] = in_turns(services, requests, starts)
-        one = {name: on_one_cpu(each) for name, each in services.items()}
-        times["1 CPU"] = in_turns(one, requests, starts)
+
+        def timed(placed: Callable[[Service], Service]) -> dict[str, list[float]]:
+            calls = {name: partial(seconds, placed(each), requests[name]) for name, each in services.items()}
+            return in_turns(calls, starts)
+
+        times["all CPUs"] = timed(lambda service: service)
+        times["1 CPU"] = timed(on_one_cpu)
         with cpu_quota(0.5) as limited:
             if limited:
-                half = {name: limited(each) for name, each in services.items()}
-                times["half a CPU"] = in_turns(half, requests, starts)
+                times["half a CPU"] = timed(limited)
     rows: list[list[object]] = []
     for cpus, each in times.items():
         base = spread(each[USUAL]).median

@@ -11,7 +11,9 @@ import subprocess
 import sys
 import time
 import uuid
+from functools import partial
 
+from cold_start import in_turns
 from measure import machine, spread, table
 from request import LEAF, OURS, USUAL
 from services import ROOT, Running, first_answer, post
@@ -51,13 +53,7 @@ def main() -> None:
     rows: list[list[object]] = []
     ratios = []
     for cpus in CPUS:
-        times: dict[str, list[float]] = {service: [] for service in images}
-        # In turns, so that what else the machine does meets all of them.
-        for number in range(starts + 1):
-            for service, image in images.items():
-                taken = seconds(service, image, cpus)
-                if number:  # the first finds nothing in the file cache
-                    times[service].append(taken)
+        times = in_turns({name: partial(seconds, name, image, cpus) for name, image in images.items()}, starts)
         base = spread(times[USUAL]).median
         for service, taken_s in times.items():
             size_mb = int(docker("inspect", "--format", "{{.Size}}", images[service])) / 1e6

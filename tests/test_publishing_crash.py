@@ -187,17 +187,18 @@ def test_killed_at_random_moments(uri: str, tmp_path: Path) -> None:
         go = _forks.Event()
         publisher, reader = Publisher(first, uri, go), Reader(uri, version)
         go.set()
-        if number % 2:
+        by_the_clock = number % 2 == 0
+        if by_the_clock:
+            time.sleep(latest * rng.uniform(0.8, 1))
+        else:
             # Whatever the machine does meanwhile: something is there, and most of it is not.
             while stage(store, version) == "nothing" and publisher.is_alive:
                 pass
-        else:
-            time.sleep(latest * rng.uniform(0.8, 1))
         publisher.kill()
         assert publisher.code() in (-signal.SIGKILL, 0), publisher.errors()
         reached = stage(store, version)
         stages[reached] += 1
-        if number % 2 == 0:
+        if by_the_clock:
             # Too early or too late says how fast this machine is now: most moments shall be in the midst of the writes.
             latest *= {"nothing": 1.2, "published": 0.9}.get(reached, 1.0)
         in_the_midst = reached not in ("nothing", "published")
